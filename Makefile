@@ -1,1 +1,54 @@
+# Everything that `make demo` and `make test` need beyond make, git and python3-venv is installed by them, with a line that says what and why.
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PACKAGES := recharge activities workflows ingest operations app devstack tests
+
+.PHONY: help demo dev test test-long check format constraints servers clean
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: servers ## Three records on the whole local stack, watched: an error, a killed worker, each carried out once.
+	@$(BIN)/recharge demo
+
+dev: servers ## Keep the whole local stack up, with an intake and a worker, until Ctrl-C.
+	@$(BIN)/recharge dev
+
+test: servers ## Run the tests against real servers.
+	@$(BIN)/pytest -m 'not long'
+
+test-long: servers ## Run the tests that take longer than `make test` allows.
+	@$(BIN)/pytest -m long
+
+check: $(INSTALLED) ## Lint, types, architecture, deployment files.
+	@$(BIN)/ruff format --check $(PACKAGES)
+	@$(BIN)/ruff check $(PACKAGES)
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/mypy
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(BIN)/hadolint Dockerfile
+
+format: $(INSTALLED) ## Format the code.
+	@$(BIN)/ruff check --fix-only -q $(PACKAGES)
+	@$(BIN)/ruff format $(PACKAGES)
+
+constraints: $(INSTALLED) ## Pin every dependency anew in constraints.txt, with hashes.
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --extra make pyproject.toml -o constraints.txt
+
+servers: $(INSTALLED)
+	@$(BIN)/python -m devstack.install
+
+$(INSTALLED): constraints.txt pyproject.toml
+	@echo "Installing the pinned Python packages into $(VENV) (about a minute, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; name one by PYTHON=..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is needed: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --disable-pip-version-check -q --progress-bar on --require-hashes -r constraints.txt
+	@$(BIN)/pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@touch $(INSTALLED)
+
+clean: ## Remove the environment and the local stack's data (not the downloaded servers).
+	rm -rf $(VENV) .devstack build *.egg-info

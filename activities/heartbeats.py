@@ -1,0 +1,25 @@
+"""Heartbeats of a regular activity, so that Temporal finds its dead worker within seconds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from temporalio import activity
+
+from recharge import limits
+
+
+@asynccontextmanager
+async def heartbeats() -> AsyncIterator[None]:
+    """Send a heartbeat at a steady interval while the body runs. They carry no details: those are throttled and may be lost."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(limits.HEARTBEAT_INTERVAL_S)
+
+    task = asyncio.get_running_loop().create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

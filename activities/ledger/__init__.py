@@ -1,0 +1,23 @@
+"""The ledger in MySQL: what was intended, what came of it, and what is final. It alone decides when a call may leave."""
+
+from activities.ledger.errors import (
+    FingerprintMismatch,
+    LedgerContradiction,
+    LedgerError,
+    LedgerNotMigrated,
+    LedgerUnavailable,
+    LedgerUnfit,
+)
+from activities.ledger.ledger import Ledger, LookupFacts, Opened
+
+__all__ = [
+    "FingerprintMismatch",
+    "Ledger",
+    "LedgerContradiction",
+    "LedgerError",
+    "LedgerNotMigrated",
+    "LedgerUnavailable",
+    "LedgerUnfit",
+    "LookupFacts",
+    "Opened",
+]

@@ -1,0 +1,203 @@
+"""The connection to MySQL: the pool, one transaction with its deadline and its retries, and the checks at start."""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import structlog
+from sqlalchemy import URL, event, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from activities.ledger.errors import LedgerContradiction, LedgerError, LedgerNotMigrated, LedgerUnavailable, LedgerUnfit
+from recharge import limits
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = "0001"
+"""The Alembic revision that this release reads and writes."""
+
+_LOST_CONNECTION_CODES = frozenset({2003, 2006, 2013, 2014, 2055, 1053, 1927, 4031})
+_TRY_AGAIN_CODES = frozenset({1205, 1213, 1317, 3024, 3572, 1040, 1290})
+_REFUSED_CODES = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1251, 2026, 3159})
+_NO_SUCH_TABLE_CODES = frozenset({1146, 1054})
+_DUPLICATE_CODE = 1062
+_SESSION = (
+    f"SET SESSION innodb_lock_wait_timeout = {limits.LEDGER_LOCK_WAIT_S}, time_zone = '+00:00', "
+    "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+)
+_DURABILITY = {"innodb_flush_log_at_trx_commit": 1, "sync_binlog": 1, "read_only": 0, "super_read_only": 0}
+
+
+def error_code(error: BaseException) -> int | None:
+    """MySQL's error number inside an exception of SQLAlchemy's, or None."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    arguments = getattr(original, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], int) else None
+
+
+def is_duplicate(error: BaseException) -> bool:
+    """Tell whether a unique key refused an insert."""
+    return error_code(error) == _DUPLICATE_CODE
+
+
+def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MAX) -> AsyncEngine:
+    """Make the pool for `mysql://user:password@host:port/database?ssl_ca=…`. Nothing is connected yet.
+
+    Raises LedgerUnfit where a certificate file cannot be read.
+    """
+    parts = urlsplit(url)
+    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    address = URL.create(
+        "mysql+aiomysql",
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        host=parts.hostname,
+        port=parts.port or 3306,
+        database=parts.path.strip("/"),
+    )
+    arguments: dict[str, Any] = {
+        "connect_timeout": limits.LEDGER_CONNECT_TIMEOUT_S,
+        "charset": "utf8mb4",
+        "init_command": _SESSION,
+    }
+    tls = _tls(query)
+    if tls is not None:
+        arguments["ssl"] = tls
+    engine = create_async_engine(
+        address,
+        connect_args=arguments,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=limits.LEDGER_TRANSACTION_TIMEOUT_S,
+        pool_recycle=1800,
+        hide_parameters=True,
+    )
+    if tls is not None:
+        event.listen(engine.sync_engine, "connect", _refuse_plaintext)
+    return engine
+
+
+def _tls(query: dict[str, str]) -> ssl.SSLContext | None:
+    if "ssl_ca" not in query:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=query["ssl_ca"])
+        if "ssl_cert" in query:
+            context.load_cert_chain(query["ssl_cert"], query.get("ssl_key"))
+    except OSError as error:
+        raise LedgerUnfit(f"RECHARGE_MYSQL__URL: a certificate file cannot be read: {error}") from error
+    return context
+
+
+def _refuse_plaintext(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401  # the driver's own connection object
+    """The driver goes on in plaintext where the server offers no TLS, so whoever sits in between could take it away."""
+    cursor = dbapi_connection.cursor()
+    cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+    row = cursor.fetchone()
+    cursor.close()
+    if not row or not row[1]:
+        raise LedgerUnfit(
+            "the ledger's server offers no TLS although RECHARGE_MYSQL__URL asks for it; nothing was sent to it"
+        )
+
+
+class LedgerEngine:
+    """One process's pool, and the one way to run a transaction: with a deadline, and again after deadlocks and lost connections."""
+
+    def __init__(self, url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MAX) -> None:
+        self._engine = make_engine(url, connections_max=connections_max)
+        parts = urlsplit(url)
+        self.where = f"MySQL at {parts.hostname}:{parts.port or 3306}, database {parts.path.strip('/')}"
+
+    async def close(self) -> None:
+        """Close the pool's connections."""
+        await self._engine.dispose()
+
+    async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run `work` in one READ COMMITTED transaction and commit it.
+
+        `work` is run again from its beginning after a deadlock, a lock wait or a lost connection, also where the reply to
+        COMMIT was lost: so it must recognise its own rows (by token or by key), as every operation of this package does.
+
+        Raises LedgerUnavailable where it did not succeed within the tries, LedgerUnfit where MySQL refuses us.
+        """
+        delay_s = limits.LEDGER_RETRY_FIRST_S
+        for last in (*(False,) * (limits.LEDGER_TRIES_MAX - 1), True):
+            try:
+                async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
+                    return await work(connection)
+            except LedgerError:
+                raise
+            except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+                problem = self.in_plain_words(error)
+                if last or not isinstance(problem, LedgerUnavailable):
+                    raise problem from error
+                log.warning("ledger transaction is tried again", error=str(problem))
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, not a secret
+            delay_s *= 2
+        raise AssertionError("the last try either returned or raised")
+
+    def in_plain_words(self, error: BaseException) -> LedgerError:
+        """The one line that tells an operator what an error of the driver means, as the exception to raise."""
+        code = error_code(error)
+        what = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
+        if code in _REFUSED_CODES:
+            return LedgerUnfit(
+                f"{self.where} refused us: {what}; check user, password, TLS and grants in RECHARGE_MYSQL__URL"
+            )
+        if code in _NO_SUCH_TABLE_CODES:
+            return LedgerNotMigrated(f"{self.where} lacks a table or column ({what}); run: recharge migrate")
+        if isinstance(error, TimeoutError):
+            return LedgerUnavailable(f"{self.where} gave no answer in time")
+        disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
+        if disconnected or code in _LOST_CONNECTION_CODES | _TRY_AGAIN_CODES or isinstance(error, OSError | EOFError):
+            return LedgerUnavailable(f"{self.where} did not carry it out: {what}")
+        if isinstance(error, SQLAlchemyError) and not isinstance(error, DBAPIError):
+            return LedgerUnavailable(f"{self.where} did not carry it out: {what}")
+        return LedgerContradiction(f"{self.where} refused a statement: {what}")
+
+    async def check(self) -> None:
+        """Refuse a server that may lose a commit, and a schema that is not ours.
+
+        Raises LedgerUnfit or LedgerNotMigrated with one line that names the variable or the version, and LedgerUnavailable
+        where there is no answer.
+        """
+        await self.transact(_check_durability)
+        await self.transact(_check_schema)
+
+
+async def _check_durability(connection: AsyncConnection) -> None:
+    names = ", ".join(f"@@global.{name}" for name in _DURABILITY)
+    row = (await connection.execute(text(f"SELECT {names}"))).one()  # the names are constants above
+    for (name, wanted), value in zip(_DURABILITY.items(), row, strict=True):
+        if int(value) != wanted:
+            raise LedgerUnfit(
+                f"MySQL runs with {name}={value}, which may lose or refuse a commit; the ledger needs {name}={wanted}"
+            )
+
+
+async def _check_schema(connection: AsyncConnection) -> None:
+    exists = await connection.scalar(
+        text(
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'alembic_version'"
+        )
+    )
+    version = await connection.scalar(text("SELECT version_num FROM alembic_version")) if exists else None
+    if version is None:
+        raise LedgerNotMigrated("the ledger has no tables yet; run: recharge migrate")
+    if version < SCHEMA_VERSION:
+        raise LedgerNotMigrated(
+            f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run: recharge migrate"
+        )
+    if version > SCHEMA_VERSION:
+        raise LedgerUnfit(
+            f"the ledger's schema {version} is newer than this release knows ({SCHEMA_VERSION}); run a newer release of recharge"
+        )

@@ -1,0 +1,316 @@
+"""The ledger's operations: open an attempt, close it, ask what is known, judge by a look-up, and write the final state.
+
+Each runs in one transaction that locks the record's row first, and each may be repeated: it recognises its own rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.ledger import lookups as lookup_rows
+from activities.ledger.engine import LedgerEngine
+from activities.ledger.errors import LedgerContradiction
+from activities.ledger.rows import (
+    NOW,
+    AttemptRow,
+    after,
+    cut_reason,
+    insert_row,
+    lock_row,
+    move,
+    new_row,
+    read_attempts,
+    read_facts,
+)
+from activities.ledger.tables import attempts
+from activities.profile import Answer, LookupReading
+from recharge.contract import Finding, RechargeResult, RecordInput
+from recharge.outcome import FINAL_STATES, ResolvedBy, State, is_retried, open_state_after
+from recharge.sending import AttemptFacts, Facts, NotFoundRules, judge, late_answer_contradicts
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An attempt that stands in the ledger, committed: the one permission to send."""
+
+    number: int
+    token: str
+    after_unknown: bool
+    """An attempt before it may have reached the provider, so a 4xx may speak of the repetition and not of the recharge."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupFacts:
+    """What is known about a record that waits for certainty, and when the provider was last asked. Times are MySQL's."""
+
+    finding: Finding
+    now: datetime
+    attempt: AttemptRow | None
+    asked: int
+    answered_at: datetime | None
+
+
+class Ledger(LedgerEngine):
+    """One process's view of the ledger. All methods raise `LedgerError`s and nothing else."""
+
+    async def open_attempt(self, record: RecordInput, token: str, *, timeout_s: float) -> Opened | Finding:
+        """Write down the intention to send, or tell why nothing may be sent.
+
+        `token` is random and names this opening: where the reply to a COMMIT was lost, the repeated transaction finds its
+        own row by it. The caller takes its own reading of the clock before calling, so that its deadline never lies after
+        the row's `deadline_at`.
+
+        Raises FingerprintMismatch where the position belongs to another record.
+        """
+
+        async def work(connection: AsyncConnection) -> Opened | Finding:
+            if await insert_row(connection, new_row(record, State.SENDING)):
+                return await _insert_attempt(connection, record, token, timeout_s, ())
+            row = await lock_row(connection, record)
+            if row is None:
+                raise LedgerContradiction(
+                    f"{record.workflow_id}: its row was deleted while it was worked on; rows of the ledger are never deleted"
+                )
+            rows = await read_attempts(connection, record.workflow_id, lock=True)
+            if rows and rows[-1].token == token:
+                return Opened(rows[-1].facts.number, token, _after_unknown(rows[:-1]))
+            finding = judge(await read_facts(connection, record, row, rows))
+            if finding.state is State.SENDING:
+                await move(connection, record, State.SENDING)
+                return await _insert_attempt(connection, record, token, timeout_s, rows)
+            if finding.state not in FINAL_STATES and finding.state != row["state"]:
+                await move(connection, record, finding.state)
+            return finding
+
+        return await self.transact(work)
+
+    async def close_attempt(self, record: RecordInput, token: str, answer: Answer) -> Finding:
+        """Write down what came of an attempt, also when the answer comes late, and tell where that leads.
+
+        An answer whose attempt was given up meanwhile makes the record final by itself where nothing else has been decided;
+        else it is kept beside the decision, and where it contradicts that, it is an alarm.
+        """
+
+        async def work(connection: AsyncConnection) -> Finding:
+            row = await lock_row(connection, record)
+            rows = await read_attempts(connection, record.workflow_id, lock=True)
+            mine = next((attempt for attempt in rows if attempt.token == token), None)
+            if row is None or mine is None:
+                raise LedgerContradiction(
+                    f"{record.workflow_id}: the attempt that was just sent is not in the ledger; rows of the ledger are never deleted"
+                )
+            state = State(row["state"])
+            later = rows[-1].facts.number > mine.facts.number
+            facts = await _close(connection, record, mine, answer, state, later_attempt=later)
+            known = [facts if attempt is mine else attempt.facts for attempt in rows]
+            finding = judge(
+                Facts(
+                    state,
+                    known,
+                    reason=row["reason"],
+                    provider_reference=row["provider_reference"],
+                    status=row["status"],
+                )
+            )
+            return replace(finding, retry_after_s=answer.retry_after_s) if is_retried(answer.outcome) else finding
+
+        return await self.transact(work)
+
+    async def lookup_facts(self, record: RecordInput) -> LookupFacts:
+        """What is known now: has an answer come late, has a person decided, and when was the provider last asked?"""
+
+        async def work(connection: AsyncConnection) -> LookupFacts:
+            row = await lock_row(connection, record)
+            if row is None:
+                raise LedgerContradiction(f"{record.workflow_id}: it waits for an answer, but has no row in the ledger")
+            rows = await read_attempts(connection, record.workflow_id, lock=True)
+            finding = judge(await read_facts(connection, record, row, rows))
+            asked, answered_at = await lookup_rows.history(
+                connection, record.workflow_id, rows[-1].facts.number if rows else 0
+            )
+            now = (await connection.execute(select(NOW))).scalar_one()
+            return LookupFacts(finding, now, rows[-1] if rows else None, asked, answered_at)
+
+        return await self.transact(work)
+
+    async def apply_lookup(
+        self,
+        record: RecordInput,
+        attempt: AttemptRow,
+        reading: LookupReading,
+        *,
+        asked_at: datetime,
+        rules: NotFoundRules,
+    ) -> Finding:
+        """Write down one question and its answer, pass the verdict that follows from it, and tell where that leads."""
+
+        async def work(connection: AsyncConnection) -> Finding:
+            row = await lock_row(connection, record)
+            if row is None:
+                raise LedgerContradiction(f"{record.workflow_id}: it was looked up, but has no row in the ledger")
+            rows = await read_attempts(connection, record.workflow_id, lock=True)
+            acknowledged = await lookup_rows.acknowledged(connection, record.workflow_id, rows)
+            await lookup_rows.insert_lookup(connection, record.workflow_id, attempt.facts.number, reading, asked_at)
+            current = rows[-1] if rows else None
+            if (
+                State(row["state"]) not in FINAL_STATES
+                and current is not None
+                and current.token == attempt.token
+                and current.facts.waits
+            ):
+                counts = not acknowledged and lookup_rows.counts(rows, rules, asked_at)
+                await lookup_rows.pass_verdict(connection, record.workflow_id, current, reading, counts=counts)
+                rows = await read_attempts(connection, record.workflow_id, lock=True)
+            return judge(await read_facts(connection, record, row, rows))
+
+        return await self.transact(work)
+
+    async def record_result(self, record: RecordInput, finding: Finding) -> RechargeResult:
+        """Make the record final. The ledger judges by its own rows; `finding` only tells an `invalid` record from the others.
+
+        Raises LedgerContradiction where the rows do not bear out a final state.
+        """
+
+        async def work(connection: AsyncConnection) -> RechargeResult:
+            if finding.state is State.INVALID:
+                return await _record_invalid(connection, record, finding)
+            row = await lock_row(connection, record)
+            if row is None:
+                raise LedgerContradiction(
+                    f"{record.workflow_id}: it has no row in the ledger, so nothing was sent and nothing is final"
+                )
+            rows = await read_attempts(connection, record.workflow_id, lock=True)
+            judged = judge(await read_facts(connection, record, row, rows))
+            if judged.state not in FINAL_STATES:
+                raise LedgerContradiction(
+                    f"{record.workflow_id}: asked to record {finding.state}, but the ledger says: {judged.said}"
+                )
+            if State(row["state"]) not in FINAL_STATES:
+                await _finalise(connection, record, judged)
+            return _result(record, judged)
+
+        return await self.transact(work)
+
+
+async def _insert_attempt(
+    connection: AsyncConnection, record: RecordInput, token: str, timeout_s: float, before: Sequence[AttemptRow]
+) -> Opened:
+    number = before[-1].facts.number + 1 if before else 1
+    await connection.execute(
+        insert(attempts).values(
+            workflow_id=record.workflow_id, number=number, token=token, opened_at=NOW, deadline_at=after(timeout_s)
+        )
+    )
+    return Opened(number, token, _after_unknown(before))
+
+
+def _after_unknown(before: Sequence[AttemptRow]) -> bool:
+    return any(attempt.facts.was_unknown for attempt in before)
+
+
+async def _close(
+    connection: AsyncConnection,
+    record: RecordInput,
+    mine: AttemptRow,
+    answer: Answer,
+    state: State,
+    *,
+    later_attempt: bool,
+) -> AttemptFacts:
+    facts = mine.facts
+    if facts.outcome is answer.outcome:
+        return facts  # Our own closing, repeated after a lost reply; or a doubt that was given up as the doubt it is.
+    given_up = mine.closed_at is not None
+    contradicts = late_answer_contradicts(answer.outcome, state, later_attempt=later_attempt)
+    if (state in FINAL_STATES or later_attempt) and (contradicts or later_attempt):
+        await connection.execute(
+            update(attempts).where(attempts.c.token == mine.token, attempts.c.workflow_id == record.workflow_id)
+            .values(late_outcome=answer.outcome, late_at=NOW)
+        )  # fmt: skip
+        if contradicts:
+            log.error(
+                "an answer came after another decision and contradicts it",
+                workflow_id=record.workflow_id,
+                attempt=facts.number,
+                late_outcome=answer.outcome,
+                state=state,
+                said=answer.said,
+            )
+        return facts
+    late = {"late_outcome": answer.outcome, "late_at": NOW} if given_up else {}
+    result = await connection.execute(
+        update(attempts)
+        .where(
+            attempts.c.workflow_id == record.workflow_id,
+            attempts.c.number == facts.number,
+            attempts.c.token == mine.token,
+        )
+        .values(
+            closed_at=NOW if mine.closed_at is None else attempts.c.closed_at,
+            outcome=answer.outcome,
+            status=answer.status,
+            error=cut_reason(answer.said),
+            provider_reference=answer.provider_reference,
+            verdict=None,
+            verdict_by=None,
+            verdict_at=None,
+            **late,
+        )
+    )
+    if result.rowcount != 1:
+        raise LedgerContradiction(
+            f"{record.workflow_id}: attempt {facts.number} could not be closed although its row was locked"
+        )
+    following = open_state_after(answer.outcome)
+    if state not in FINAL_STATES | {State.HELD, following} and following is not State.SENDING:
+        await move(connection, record, following)
+    return AttemptFacts(
+        number=facts.number,
+        outcome=answer.outcome,
+        status=answer.status,
+        error=answer.said,
+        provider_reference=answer.provider_reference,
+        late=given_up,
+    )
+
+
+async def _record_invalid(connection: AsyncConnection, record: RecordInput, finding: Finding) -> RechargeResult:
+    reason = cut_reason(record.invalid_reason or finding.said)
+    row = new_row(record, State.INVALID) | {"reason": reason, "resolved_by": ResolvedBy.INTAKE, "final_at": NOW}
+    if not await insert_row(connection, row):
+        known = await lock_row(connection, record)
+        if known is None or State(known["state"]) is not State.INVALID:
+            raise LedgerContradiction(
+                f"{record.workflow_id}: it is invalid, but the ledger has it as {known and known['state']}"
+            )
+    return RechargeResult(State.INVALID, record.fingerprint, reason)
+
+
+async def _finalise(connection: AsyncConnection, record: RecordInput, judged: Finding) -> None:
+    await move(
+        connection,
+        record,
+        judged.state,
+        provider_reference=judged.provider_reference,
+        reason=cut_reason(judged.reason),
+        status=judged.status,
+        resolved_by=judged.resolved_by,
+        final_at=func.utc_timestamp(6),
+    )
+
+
+def _result(record: RecordInput, judged: Finding) -> RechargeResult:
+    return RechargeResult(
+        state=judged.state,
+        fingerprint=record.fingerprint,
+        reason=judged.reason,
+        provider_reference=judged.provider_reference,
+        status=judged.status,
+        attempts=judged.attempts,
+    )

@@ -1,0 +1,91 @@
+"""The provider's look-up in the ledger: each question with its answer, and the verdict that an answer passes on an attempt."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.ledger.rows import NOW, AttemptRow, cut, cut_reason
+from activities.ledger.tables import attempts, lookups
+from activities.profile import LookupReading
+from recharge import limits
+from recharge.outcome import LookupAnswer, Outcome, Verdict
+from recharge.sending import LOOKUP_VERDICT, NotFoundRules, not_found_counts
+
+_ACKNOWLEDGING_STATUSES = frozenset({202, 409})
+"""Answers by which the provider showed that it knows the reference; 'not found' is a contradiction after them."""
+
+
+async def history(connection: AsyncConnection, workflow_id: str, attempt_number: int) -> tuple[int, datetime | None]:
+    """How often the provider was asked about this attempt, and when it last answered."""
+    query = select(func.count(), func.max(lookups.c.answered_at)).where(
+        lookups.c.workflow_id == workflow_id, lookups.c.attempt_number == attempt_number
+    )
+    count, answered_at = (await connection.execute(query)).one()
+    return count, answered_at
+
+
+async def insert_lookup(
+    connection: AsyncConnection, workflow_id: str, attempt_number: int, reading: LookupReading, asked_at: datetime
+) -> None:
+    """Add one question and its answer."""
+    await connection.execute(
+        insert(lookups).values(
+            workflow_id=workflow_id,
+            attempt_number=attempt_number,
+            asked_at=asked_at,
+            answered_at=NOW,
+            answer=reading.answer,
+            status=reading.status,
+            said=cut_reason(reading.said),
+            provider_reference=cut(reading.provider_reference, limits.REFERENCE_CHARS_MAX),
+        )
+    )
+
+
+async def acknowledged(connection: AsyncConnection, workflow_id: str, rows: Sequence[AttemptRow]) -> bool:
+    """Tell whether the provider ever showed that it knows this reference."""
+    if any(row.facts.outcome is Outcome.PENDING or row.facts.status in _ACKNOWLEDGING_STATUSES for row in rows):
+        return True
+    known = (LookupAnswer.CHARGED, LookupAnswer.REFUSED, LookupAnswer.PENDING)
+    query = select(func.count()).where(lookups.c.workflow_id == workflow_id, lookups.c.answer.in_(known))
+    return bool(await connection.scalar(query))
+
+
+def counts(rows: Sequence[AttemptRow], rules: NotFoundRules, asked_at: datetime) -> bool:
+    """Tell whether a 'not found' about the newest attempt is a verdict: at the right time, and only once a record."""
+    if any(row.facts.verdict_by == LOOKUP_VERDICT and row.facts.verdict is Verdict.NOT_CHARGED for row in rows):
+        return False
+    newest = rows[-1]
+    return not_found_counts(rules, asked_at=asked_at, opened_at=newest.opened_at, deadline_at=newest.deadline_at)
+
+
+async def pass_verdict(
+    connection: AsyncConnection, workflow_id: str, attempt: AttemptRow, reading: LookupReading, *, counts: bool
+) -> None:
+    """Judge the attempt by what the look-up said; an open one is given up as unknown in the same transaction.
+
+    `counts` tells whether 'not found' is a verdict. 'refused' passes none: the record becomes final by the look-up's row itself.
+    """
+    verdict = None
+    if reading.answer is LookupAnswer.CHARGED:
+        verdict = Verdict.CHARGED
+    elif reading.answer is LookupAnswer.NOT_FOUND and counts:
+        verdict = Verdict.NOT_CHARGED
+    if verdict is None and reading.answer is not LookupAnswer.REFUSED:
+        return
+    values: dict[str, object] = {}
+    if attempt.closed_at is None:
+        values |= {
+            "closed_at": NOW,
+            "outcome": Outcome.UNKNOWN,
+            "error": "no answer was recorded; given up after a look-up",
+        }
+    if verdict is not None:
+        values |= {"verdict": verdict, "verdict_by": LOOKUP_VERDICT, "verdict_at": NOW}
+    if reading.answer is LookupAnswer.CHARGED and reading.provider_reference is not None:
+        values["provider_reference"] = cut(reading.provider_reference, limits.REFERENCE_CHARS_MAX)
+    if values:
+        which = (attempts.c.workflow_id == workflow_id, attempts.c.number == attempt.facts.number)
+        await connection.execute(update(attempts).where(*which).values(**values))

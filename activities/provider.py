@@ -1,0 +1,154 @@
+"""The provider's client: one call, and what is known about it afterwards.
+
+`send` and `look_up` never raise for anything that the network or the answer does. What they say rests on two things alone:
+whether the kernel ever had a byte of the request (the Transmission knows), and the answer that arrived whole (the profile
+reads it). Whatever lies between the two is `unknown`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from activities import profile, transport
+from activities.profile import Answer, Call, LookupReading
+from activities.transmission import Tls, Transmission, TransportError, boottime_s
+from recharge import limits
+from recharge.outcome import LookupAnswer, Outcome
+from recharge.settings import ProviderSettings
+
+__all__ = ["Answer", "Call", "LookupReading", "Provider", "boottime_s"]
+
+_EXTENSION = "recharge.transmission"
+
+
+class Provider:
+    """The provider, as its settings describe it. One for a process.
+
+    Raises:
+        ValueError: a certificate, a URL or a header in the settings cannot be used; the text names the setting.
+    """
+
+    def __init__(self, settings: ProviderSettings) -> None:
+        self._settings = settings
+        self._slots = asyncio.Semaphore(limits.CALLS_IN_FLIGHT_MAX)
+        self._client = httpx.AsyncClient(
+            transport=_Transport(Tls.load(settings.ca_file, settings.cert_file, settings.key_file)),
+            # Neither a proxy nor a password file of the environment may come between, no redirect is a new request of ours,
+            # and nothing that one answer sets may change the next call.
+            trust_env=False,
+            follow_redirects=False,
+            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+            timeout=httpx.Timeout(settings.timeout_s),
+        )
+        self._check_settings()
+
+    async def send(self, call: Call) -> Answer:
+        """Carry out one recharge call, by its deadline, and tell how it ended. Never raises but for its own cancellation."""
+        with Transmission(call.deadline_boottime_s) as transmission:
+            try:
+                received = await self._exchange(profile.request(self._settings, call), transmission)
+                now_utc = datetime.now(UTC)
+                return profile.read_answer(self._settings, received, after_unknown=call.after_unknown, now_utc=now_utc)
+            except Exception as error:  # noqa: BLE001  # whatever it was, only whether a byte left decides what it means
+                if transmission.handed_over:
+                    return Answer(Outcome.UNKNOWN, profile.one_line(f"sent, but no whole answer came: {_text(error)}"))
+                return Answer(Outcome.NOT_SENT, profile.one_line(f"not sent: {_text(error)}"))
+
+    async def look_up(self, reference: str) -> LookupReading:
+        """Ask what became of a reference. A question that finds no answer is `unreadable`, and decides nothing."""
+        with Transmission(boottime_s() + limits.LOOKUP_TIMEOUT_S) as transmission:
+            try:
+                received = await self._exchange(profile.lookup_request(self._settings, reference), transmission)
+                return profile.read_lookup(self._settings, received)
+            except Exception as error:  # noqa: BLE001  # a failed question is asked again
+                return LookupReading(LookupAnswer.UNREADABLE, profile.one_line(f"no whole answer came: {_text(error)}"))
+
+    async def close(self) -> None:
+        """Close the client. Calls that still run are the caller's to await before."""
+        await self._client.aclose()
+
+    async def _exchange(self, request: profile.Request, transmission: Transmission) -> profile.Received:
+        received: profile.Received | None = None
+        try:
+            async with asyncio.timeout(transmission.left_s()), self._slots:
+                response = await self._client.send(self._build(request, transmission), stream=True)
+                try:
+                    body = await _read(response)
+                    received = profile.Received(response.status_code, dict(response.headers), body)
+                    transmission.complete = True
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            # The time may end while the connection is tidied up. An answer that is here is an answer.
+            if received is None:
+                raise
+        return received
+
+    def _build(self, request: profile.Request, transmission: Transmission) -> httpx.Request:
+        return self._client.build_request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            content=request.body if request.method == "POST" else None,
+            extensions={_EXTENSION: transmission},
+        )
+
+    def _check_settings(self) -> None:
+        """Build both requests once, so that a setting that fits no request is refused at start and not at the first record."""
+        call = Call("reference", b"{}", None, 0.0, after_unknown=False)
+        transmission = Transmission(0.0)
+        try:
+            self._build(profile.request(self._settings, call), transmission)
+            if self._settings.lookup_url is not None:
+                self._build(profile.lookup_request(self._settings, call.reference), transmission)
+        except (httpx.InvalidURL, ValueError, TypeError) as error:
+            raise ValueError(f"RECHARGE_PROVIDER__URL, __LOOKUP_URL, __AUTH_TOKEN: fit no request ({error})") from None
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """Sends each request over a connection of its own, which belongs to the call's Transmission."""
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        head = transport.Head(
+            request.method.encode("ascii"), url.raw_scheme, url.raw_host, url.port, url.raw_path, request.headers.raw
+        )
+        stream = request.stream
+        if not isinstance(stream, httpx.AsyncByteStream):
+            raise TypeError("the request's body must be bytes")
+        answer = await transport.exchange(request.extensions[_EXTENSION], self._tls, head, stream)
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer.aiter_stream()), extensions={})
+
+
+class _Body(httpx.AsyncByteStream):
+    """The answer's body as it comes. The connection is closed by the call's Transmission."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            yield chunk
+
+
+async def _read(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > limits.ANSWER_BYTES_MAX:
+            raise TransportError(f"the answer ({response.status_code}) is longer than {limits.ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, TransportError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return "the call's time is over"
+    return f"{error} ({type(error).__name__})"

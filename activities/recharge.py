@@ -1,0 +1,112 @@
+"""When a call may leave: only after the ledger opened an attempt for it, once for each attempt, and not after its deadline."""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from dataclasses import replace
+
+import structlog
+from temporalio import activity
+
+from activities.calls import CallsInFlight
+from activities.failures import backoff_s, from_ledger, not_answered, retry_delay_s
+from activities.heartbeats import heartbeats
+from activities.ledger import Ledger, LedgerError, LedgerUnavailable, Opened
+from activities.profile import Answer, Call
+from activities.provider import Provider
+from recharge import limits
+from recharge.contract import RECHARGE_ACTIVITY, Finding, RechargeTask, RecordInput
+from recharge.outcome import State, is_retried
+
+log = structlog.get_logger(__name__)
+
+
+def boottime_s() -> float:
+    """Seconds since boot, those asleep included: a deadline by it also passes while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Recharge:
+    """The activity that carries out a recharge."""
+
+    def __init__(self, ledger: Ledger, provider: Provider, calls: CallsInFlight, *, timeout_s: float) -> None:
+        self._ledger = ledger
+        self._provider = provider
+        self._calls = calls
+        self._timeout_s = timeout_s
+
+    @activity.defn(name=RECHARGE_ACTIVITY)
+    async def recharge(self, task: RechargeTask) -> Finding:
+        """Carry the record's recharge out, or find out that this was done, is in doubt, or may not be done.
+
+        A first task returns whatever was found. A later one fails for as long as sending again is safe, and Temporal tries it again.
+        """
+        # The deadline is counted from before the opening transaction, so it never lies after the row's own by MySQL's clock.
+        deadline_s = boottime_s() + self._timeout_s
+        try:
+            async with heartbeats():
+                finding = await self._calls.run(self._carry_out(task.record, deadline_s))
+        except LedgerError as error:
+            raise from_ledger(error) from error
+        if finding.state is State.RETRYING and not task.first:
+            raise not_answered(finding.said, retry_delay_s(activity.info().attempt, finding.retry_after_s))
+        return finding
+
+    async def _carry_out(self, record: RecordInput, deadline_s: float) -> Finding:
+        opened = await self._ledger.open_attempt(record, secrets.token_hex(16), timeout_s=self._timeout_s)
+        if isinstance(opened, Finding):
+            log.info("nothing is sent", workflow_id=record.workflow_id, state=opened.state, said=opened.said)
+            return opened
+        log.info("attempt opened", workflow_id=record.workflow_id, attempt=opened.number)
+        answer = await self._provider.send(_call(record, opened, deadline_s))
+        log.info(
+            "attempt answered",
+            workflow_id=record.workflow_id,
+            attempt=opened.number,
+            outcome=answer.outcome,
+            status=answer.status,
+            said=answer.said,
+        )
+        finding = await self._close(record, opened, answer)
+        if is_retried(answer.outcome) and finding.state is State.SENDING:
+            return replace(finding, state=State.RETRYING, said=answer.said, status=answer.status)
+        return finding
+
+    async def _close(self, record: RecordInput, opened: Opened, answer: Answer) -> Finding:
+        """Write the answer down, however long the ledger is away: it is known here and nowhere else."""
+        tries = 0
+        while True:
+            try:
+                return await self._ledger.close_attempt(record, opened.token, answer)
+            except LedgerUnavailable as error:
+                tries += 1
+                delay_s = backoff_s(
+                    tries, first_s=limits.RETRY_FIRST_S, coefficient=2.0, max_s=limits.LEDGER_POLL_S_MAX
+                )
+                log.warning(
+                    "the answer waits for the ledger",
+                    workflow_id=record.workflow_id,
+                    attempt=opened.number,
+                    error=str(error),
+                )
+                await asyncio.sleep(delay_s)
+
+
+def _call(record: RecordInput, opened: Opened, deadline_s: float) -> Call:
+    return Call(
+        reference=record.workflow_id,
+        body=record.raw_value or b"",
+        traceparent=_traceparent(record, opened.token),
+        deadline_boottime_s=deadline_s,
+        after_unknown=opened.after_unknown,
+    )
+
+
+def _traceparent(record: RecordInput, token: str) -> str:
+    """The W3C header of this call: the record's own trace where it brought one, else one that its workflow id names."""
+    if record.traceparent is not None:
+        version, trace_id, _, flags = record.traceparent.split("-")
+        return f"{version}-{trace_id}-{token[:16]}-{flags}"
+    trace_id = hashlib.sha256(record.workflow_id.encode()).hexdigest()[:32]
+    return f"00-{trace_id}-{token[:16]}-00"

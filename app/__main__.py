@@ -1,0 +1,5 @@
+"""`python -m app` is `recharge`."""
+
+from app.main import main
+
+main()

@@ -1,0 +1,161 @@
+"""The command line: one command a process, errors in one line, exit status 0 only for success."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+from ingest.errors import IntakeProblem
+
+from activities.ledger import LedgerError
+from app import process
+from app.environment import (
+    Environment,
+    IngestEnvironment,
+    MigrateEnvironment,
+    ProduceEnvironment,
+    RunEnvironment,
+    SettingsError,
+    WorkerEnvironment,
+    load,
+)
+from app.logging import configure_logging
+from app.temporal import TemporalProblem
+
+E = TypeVar("E", bound=Environment)
+
+cli = typer.Typer(
+    name="recharge",
+    help="Carries out telephone credit transfers from Kafka exactly once, in their order of arrival.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@cli.command()
+def migrate() -> None:
+    """Make or update the ledger's tables and Temporal's search attributes. Safe to repeat."""
+    from app.migrate import run  # noqa: PLC0415  # each command loads its own parts alone
+
+    settings = _settings(MigrateEnvironment)
+    for line in asyncio.run(run(settings)):
+        typer.echo(line)
+
+
+@cli.command()
+def ingest() -> None:
+    """Read the topic, start one workflow a record, and commit what is final."""
+    from app.ingest import run  # noqa: PLC0415
+
+    settings = _settings(IngestEnvironment)
+    process.serve(lambda stop: run(settings, stop))
+
+
+@cli.command()
+def worker() -> None:
+    """Carry recharges out: run the workflows and their activities."""
+    from app.worker import run  # noqa: PLC0415
+
+    settings = _settings(WorkerEnvironment)
+    process.serve(lambda stop: run(settings, stop))
+
+
+@cli.command("run")
+def run_both() -> None:
+    """Intake and worker in one process, on one Temporal client, with eager start."""
+    from app.run import run  # noqa: PLC0415
+
+    settings = _settings(RunEnvironment)
+    process.serve(lambda stop: run(settings, stop))
+
+
+@cli.command()
+def produce(
+    file: Annotated[
+        Path | None, typer.Argument(help="A file of JSON objects, one a line; standard input where it is left out.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Kafka's key of every record sent.")] = None,
+    partition: Annotated[
+        int | None,
+        typer.Option(help="The partition of every record sent; by key or in turn where it is left out.", min=0),
+    ] = None,
+) -> None:
+    """Send records to the topic, as they stand, and print where each was written."""
+    from app.produce import run  # noqa: PLC0415
+
+    settings = _settings(ProduceEnvironment)
+    for line in asyncio.run(run(settings, file, key=key, partition=partition)):
+        typer.echo(line)
+
+
+@cli.command()
+def dev(
+    folder: Annotated[Path, typer.Option(help="Where the stack keeps its data.")] = Path(".devstack"),
+) -> None:
+    """Keep the whole local stack up, with an intake and a worker, until Ctrl-C."""
+    run = _devstack("app.dev")
+    process.serve(lambda stop: run(folder, stop))
+
+
+@cli.command()
+def demo(
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the stack keeps its data; a temporary folder where it is left out.")
+    ] = None,
+) -> None:
+    """Three records on the whole local stack: an error of the provider, a killed worker, and each carried out once."""
+    run = _devstack("app.demo")
+    _leave(asyncio.run(run(folder)))
+
+
+def _devstack(module: str) -> Callable[..., object]:
+    """The `run` of a command that needs the extra `devstack`, or one line that says so."""
+    import importlib  # noqa: PLC0415
+
+    try:
+        return importlib.import_module(module).run
+    except ImportError as error:
+        if error.name is None or error.name.split(".")[0] not in {"devstack", "h11", "psutil", "trustme"}:
+            raise
+        _refuse(
+            f"this command needs the local stack ({error.name} is not installed); run: pip install 'recharge[devstack]'",
+            process.EXIT_USAGE,
+        )
+
+
+def _settings(kind: type[E]) -> E:
+    settings = load(kind)
+    configure_logging(settings.log)
+    return settings
+
+
+def _refuse(message: str, status: int) -> NoReturn:
+    typer.echo(message, err=True)
+    process.leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    process.leave(status)
+
+
+def main() -> NoReturn:
+    """Run the command line. Every error that a user can cause ends in one line on stderr, without a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except typer.Exit as done:
+        process.leave(done.exit_code)
+    except typer.Abort:
+        process.leave(process.EXIT_FAILED)
+    except SettingsError as error:
+        _refuse(str(error), process.EXIT_USAGE)
+    except (LedgerError, TemporalProblem, IntakeProblem) as error:
+        _refuse(f"recharge: {error}", process.EXIT_FAILED)
+    except KeyboardInterrupt:
+        process.leave(process.EXIT_SIGNAL_BASE + 2)
+    except BaseException as error:
+        if hasattr(error, "format_message"):  # click's own errors: a wrong option or argument
+            _refuse(f"recharge: {error.format_message()} (try --help)", process.EXIT_USAGE)
+        raise
+    process.leave(process.EXIT_OK)

@@ -1,0 +1,125 @@
+"""The one place that makes a Temporal client, and the checks and registrations that a namespace needs."""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError, RPCStatusCode
+
+from recharge import limits
+from recharge.contract import SEARCH_ATTRIBUTES
+
+log = structlog.get_logger(__name__)
+
+
+class TemporalProblem(Exception):
+    """Temporal cannot be used as it is configured. Its text is one line that says what, where and what to do."""
+
+
+def _connect_config() -> dict[str, object]:
+    try:
+        return dict(ClientConfig.load_client_connect_config())
+    except (ValueError, RuntimeError, OSError) as error:
+        raise TemporalProblem(f"TEMPORAL_…: the client's configuration cannot be read: {error}") from error
+
+
+async def connect(*, runtime: Runtime | None = None) -> Client:
+    """Connect by Temporal's own environment configuration, waiting for a server that is not there yet.
+
+    Raises TemporalProblem where the configuration cannot be read or the server refuses us.
+    """
+    config = _connect_config()
+    where = f"Temporal at {config.get('target_host', 'localhost:7233')}"
+    delay_s = limits.START_RETRY_FIRST_S
+    told = False
+    while True:
+        try:
+            client = await Client.connect(**config, runtime=runtime)  # type: ignore[arg-type]  # the configuration's own keys
+            await _namespace_exists(client, where)
+        except RuntimeError as error:  # the SDK's word for a connection that failed
+            if not told:
+                log.warning("waiting for Temporal", where=where, error=_first_line(error))
+                told = True
+        except RPCError as error:
+            if error.status not in {
+                RPCStatusCode.UNAVAILABLE,
+                RPCStatusCode.DEADLINE_EXCEEDED,
+                RPCStatusCode.RESOURCE_EXHAUSTED,
+            }:
+                raise TemporalProblem(
+                    f"{where} refused us: {error.message}; check TEMPORAL_NAMESPACE and TEMPORAL_API_KEY"
+                ) from error
+            if not told:
+                log.warning("waiting for Temporal", where=where, error=error.message)
+                told = True
+        else:
+            if told:
+                log.info("Temporal is there", where=where)
+            return client
+        await asyncio.sleep(delay_s)
+        delay_s = min(delay_s * 2, limits.START_RETRY_MAX_S)
+
+
+async def _namespace_exists(client: Client, where: str) -> None:
+    try:
+        await _registered(client)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise TemporalProblem(
+                f"{where} has no namespace {client.namespace!r}; make it, or set TEMPORAL_NAMESPACE"
+            ) from error
+        raise
+
+
+async def _registered(client: Client) -> dict[str, int]:
+    response = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace), timeout=timedelta(seconds=limits.RPC_TIMEOUT_S)
+    )
+    return {name: int(kind) for name, kind in response.custom_attributes.items()}
+
+
+async def check_search_attributes(client: Client) -> None:
+    """Raise TemporalProblem where a search attribute is missing or has another type: every start would be refused."""
+    known = await _registered(client)
+    missing = [name for name, kind in SEARCH_ATTRIBUTES.items() if known.get(name) != int(kind)]
+    if missing:
+        raise TemporalProblem(
+            f"Temporal's namespace {client.namespace!r} lacks the search attributes {', '.join(missing)}; run: recharge migrate"
+        )
+
+
+async def register_search_attributes(client: Client) -> list[str]:
+    """Register what is missing, wait until it can be used, and return the names that were new.
+
+    Raises TemporalProblem where a name is taken by another type.
+    """
+    known = await _registered(client)
+    for name, kind in SEARCH_ATTRIBUTES.items():
+        if name in known and known[name] != int(kind):
+            raise TemporalProblem(
+                f"the search attribute {name} has another type in namespace {client.namespace!r}; remove it, then run: recharge migrate"
+            )
+    missing = {name: kind for name, kind in SEARCH_ATTRIBUTES.items() if name not in known}
+    if missing:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(
+                namespace=client.namespace, search_attributes={name: int(kind) for name, kind in missing.items()}
+            ),  # type: ignore[misc]
+            timeout=timedelta(seconds=limits.RPC_TIMEOUT_S),
+        )
+        await _wait_until_registered(client)
+    return list(missing)
+
+
+async def _wait_until_registered(client: Client) -> None:
+    async with asyncio.timeout(limits.START_RETRY_MAX_S):
+        while not SEARCH_ATTRIBUTES.keys() <= (await _registered(client)).keys():  # noqa: ASYNC110  # a server is asked, not a task
+            await asyncio.sleep(0.05)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,222 @@
+"""A real Apache Kafka broker: TLS, SCRAM-SHA-512 and authorization as in production, in one Java process."""
+
+import base64
+import os
+import secrets
+import shutil
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import ConsumerRecord
+
+from devstack.certificates import Certificates
+from devstack.install import KafkaInstallation
+from devstack.kafka_access import AccessRule, Operation, Resource, allow
+from devstack.kafka_admin import KafkaAdmin, Record
+from devstack.processes import ManagedProcess, wait_until
+from devstack.secrets_file import ensure_secret
+from devstack.server import ManagedServer, accepts_connections, minimal_environment
+
+ADMIN: Final = "admin"
+SERVICE: Final = "recharge"
+PRODUCER: Final = "producer"
+_USERS: Final = (ADMIN, SERVICE, PRODUCER)
+_MECHANISM: Final = "SCRAM-SHA-512"
+_READY_TIMEOUT_S: Final = 60.0
+_FORMAT_TIMEOUT_S: Final = 60.0
+_CLUSTER_ID_BYTES: Final = 16
+# Java's exit status after an orderly end that SIGTERM began.
+_ENDED_BY_SIGTERM: Final = 143
+# A broker needs half a second; the first one writes the archive of classes besides.
+_TERMINATE_TIMEOUT_S: Final = 20.0
+
+
+class KafkaBroker(ManagedServer):
+    """One broker that is its own controller, with three users.
+
+    ADMIN may do everything, SERVICE only what `create_topic` and `grant_group` give it, PRODUCER only write the topics.
+    """
+
+    def __init__(self, folder: Path, installation: KafkaInstallation, certificates: Certificates) -> None:
+        super().__init__("kafka", folder, _TERMINATE_TIMEOUT_S)
+        self.ca_file = certificates.ca_file
+        self._installation = installation
+        self._certificates = certificates
+        self._port, self._controller_port = self._reserve_port(), self._reserve_port()
+        self._admin = KafkaAdmin({})
+        self._new_class_archive = folder / "classes.jsa"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Host and port of the listener for clients."""
+        return f"127.0.0.1:{self._port}"
+
+    def password(self, user: str) -> str:
+        """The password of one of the three users; it stays the same for the folder."""
+        return ensure_secret(self.folder / "passwords", user)
+
+    def client_options(self, user: str = ADMIN) -> dict[str, Any]:
+        """The arguments by which aiokafka's clients connect as this user."""
+        return {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": "SASL_SSL",
+            "ssl_context": ssl.create_default_context(cafile=str(self.ca_file)),
+            "sasl_mechanism": _MECHANISM,
+            "sasl_plain_username": user,
+            "sasl_plain_password": self.password(user),
+        }
+
+    async def create_topic(self, name: str, partitions: int, *, config: Mapping[str, str] | None = None) -> None:
+        """Make a topic and its dead-letter topic (one partition), with the rights of the service and the producer.
+
+        Safe to repeat; a topic that is there stays as it is.
+        """
+        dead_letters = f"{name}.dlt"
+        await self._admin.create_topics({name: config or {}, dead_letters: {}}, {name: partitions, dead_letters: 1})
+        await self._admin.grant(_rules_of_topic(name, dead_letters))
+
+    async def grant_group(self, group: str) -> None:
+        """Let the service be a member of a consumer group and commit for it."""
+        await self._admin.grant(allow(SERVICE, Resource.GROUP, group, Operation.READ, Operation.DESCRIBE))
+
+    async def produce(self, topic: str, records: Iterable[Record]) -> list[tuple[int, int]]:
+        """Write records of (key, value, partition, headers) with `acks=all`; each one's partition and offset."""
+        return await self._admin.produce(topic, records)
+
+    async def committed(self, group: str, topic: str) -> dict[int, int]:
+        """The committed offset of each partition that has one."""
+        return await self._admin.committed(group, topic)
+
+    async def end_offsets(self, topic: str) -> dict[int, int]:
+        """For each partition the offset that its next record will have."""
+        return await self._admin.end_offsets(topic)
+
+    async def read_all(self, topic: str) -> list[ConsumerRecord[bytes | None, bytes | None]]:
+        """Every record that is in the topic now, those of one partition in their order."""
+        return await self._admin.read_all(topic)
+
+    async def stop(self) -> None:
+        """End the broker gracefully, and keep the archive of classes where it has written one."""
+        await super().stop()
+        archive = self._installation.class_archive
+        if self._new_class_archive.exists():
+            if self._process is not None and self._process.returncode == _ENDED_BY_SIGTERM and not archive.exists():
+                arriving = archive.with_name(f".{archive.name}.{self.pid}")
+                shutil.copyfile(self._new_class_archive, arriving)
+                arriving.rename(archive)
+            self._new_class_archive.unlink()
+
+    async def _prepare(self) -> None:
+        self._admin = KafkaAdmin(self.client_options())
+        self._write_private("server.properties", "".join(f"{k}={v}\n" for k, v in self._settings().items()))
+        formatted = self.folder / "formatted"
+        if not formatted.exists():
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+            await self._format()
+            formatted.touch()
+
+    async def _format(self) -> None:
+        """Write the empty data folder, with the users' credentials in it."""
+        cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(_CLUSTER_ID_BYTES)).decode().rstrip("=")
+        arguments = ["format", "--cluster-id", cluster_id, "--config", str(self.folder / "server.properties")]
+        for user in _USERS:
+            arguments += ["--add-scram", f"{_MECHANISM}=[name={user},password={self.password(user)}]"]
+        process = self._start_java("kafka-format", "kafka.tools.StorageTool", arguments)
+        try:
+            status = await process.wait(_FORMAT_TIMEOUT_S)
+            if status != 0:
+                process.raise_if_ended("it had formatted Kafka's data folder")
+        finally:
+            await process.kill_and_wait()
+
+    def _launch(self) -> ManagedProcess:
+        return self._start_java(self.name, "kafka.Kafka", [str(self.folder / "server.properties")])
+
+    def _start_java(self, name: str, main_class: str, arguments: Sequence[str]) -> ManagedProcess:
+        # Passwords go by a file that only its owner may read; everybody may read a command line.
+        argv = [*self._archive_options(name), *self._installation.options, main_class, *arguments]
+        argument_file = self._write_private(f"{name}.arguments", "".join(f'"{each}"\n' for each in argv))
+        return ManagedProcess.start(
+            name,
+            [str(self._installation.java), f"@{argument_file}"],
+            minimal_environment(),
+            self.log_file,
+            self.folder,
+        )
+
+    def _archive_options(self, name: str) -> list[str]:
+        if self._installation.class_archive.exists():
+            return [f"-XX:SharedArchiveFile={self._installation.class_archive}"]
+        return [f"-XX:ArchiveClassesAtExit={self._new_class_archive}"] if name == self.name else []
+
+    async def _wait_until_ready(self, process: ManagedProcess) -> None:
+        await wait_until(lambda: accepts_connections(self._port), _READY_TIMEOUT_S, "Kafka listens", process=process)
+        await wait_until(self._admin.answers, _READY_TIMEOUT_S, "Kafka answers", process=process)
+
+    def _write_private(self, name: str, text: str) -> Path:
+        file = self.folder / name
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(text)
+        return file
+
+    def _settings(self) -> dict[str, str]:
+        return self._listener_settings() | {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "log.dirs": str(self.folder / "data"),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            # The controller's own connections are plain and so anonymous; its listener is on loopback only.
+            "super.users": f"User:{ADMIN};User:ANONYMOUS",
+            "auto.create.topics.enable": "false",
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            # The rest makes one small broker quick: to start, to take a consumer, and to be back after a kill.
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.num.partitions": "4",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "broker.heartbeat.interval.ms": "500",
+            "broker.session.timeout.ms": "2000",
+            "num.network.threads": "2",
+            "num.io.threads": str(max(2, os.cpu_count() or 2)),
+            "log.cleaner.dedupe.buffer.size": "4194304",
+        }
+
+    def _listener_settings(self) -> dict[str, str]:
+        scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        login = f'{scram} required username="{ADMIN}" password="{self.password(ADMIN)}";'
+        key_file, cert_file = self._certificates.key_file, self._certificates.cert_file
+        client = "listener.name.client"
+        return {
+            "listeners": f"CLIENT://{self.bootstrap_servers},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "CLIENT",
+            "sasl.enabled.mechanisms": _MECHANISM,
+            "sasl.mechanism.inter.broker.protocol": _MECHANISM,
+            f"{client}.scram-sha-512.sasl.jaas.config": login,
+            f"{client}.ssl.keystore.type": "PEM",
+            f"{client}.ssl.keystore.key": _one_line(key_file),
+            f"{client}.ssl.keystore.certificate.chain": _one_line(cert_file),
+            f"{client}.ssl.truststore.type": "PEM",
+            f"{client}.ssl.truststore.certificates": _one_line(self.ca_file),
+        }
+
+
+def _rules_of_topic(name: str, dead_letters: str) -> list[AccessRule]:
+    topic = Resource.TOPIC
+    return [
+        *allow(SERVICE, topic, name, Operation.READ, Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS),
+        *allow(SERVICE, topic, dead_letters, Operation.WRITE, Operation.DESCRIBE),
+        *allow(PRODUCER, topic, name, Operation.WRITE, Operation.DESCRIBE),
+    ]
+
+
+def _one_line(pem_file: Path) -> str:
+    """A PEM file as the value of a Java property."""
+    return "\\n".join(pem_file.read_text().splitlines())

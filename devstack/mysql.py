@@ -1,0 +1,210 @@
+"""A real MySQL server: TLS required, durable as in production, one database with two users for each ledger."""
+
+import asyncio
+import os
+import re
+import shutil
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiomysql
+import pymysql
+
+from devstack.cache import ensure_built
+from devstack.certificates import Certificates
+from devstack.commands import run
+from devstack.errors import DevstackError
+from devstack.install import MySQLInstallation
+from devstack.processes import ManagedProcess, wait_until
+from devstack.secrets_file import ensure_secret
+from devstack.server import ManagedServer, accepts_connections, minimal_environment
+
+_READY_TIMEOUT_S: Final = 60.0
+_QUERY_TIMEOUT_S: Final = 20.0
+_CONNECT_TIMEOUT_S: Final = 5.0
+_ADMIN: Final = "devstack"
+# MySQL's user names hold 32 characters: a ledger's name and four more.
+_NAME: Final = re.compile(r"[a-z0-9_]{1,28}")
+# Small, since every stack copies the empty data folder; a durable commit costs the same.
+_REDO_LOG: Final = "--innodb-redo-log-capacity=32M"
+_SERVICE_RIGHTS: Final = "SELECT, INSERT, UPDATE"
+_MIGRATE_RIGHTS: Final = "CREATE, ALTER, DROP, INDEX, REFERENCES, SELECT, INSERT, UPDATE, DELETE"
+
+
+@dataclass(frozen=True)
+class LedgerUrls:
+    """The two URLs of one ledger: the service's, which may read, add and change rows, and the one for migrations."""
+
+    service_url: str
+    migrate_url: str
+
+
+class MySQLServer(ManagedServer):
+    """MySQL as a child process; its data stays in the folder."""
+
+    def __init__(self, folder: Path, installation: MySQLInstallation, certificates: Certificates) -> None:
+        super().__init__("mysql", folder)
+        self.installation = installation
+        self.ca_file = certificates.ca_file
+        self.port = self._reserve_port()
+        self._certificates = certificates
+        self._data = folder / "data"
+        self._admin_password = ""
+
+    @property
+    def address(self) -> str:
+        """Host and port of the server."""
+        return f"127.0.0.1:{self.port}"
+
+    async def create_ledger(self, name: str) -> LedgerUrls:
+        """Make a database with its two users, and return their URLs. Safe to repeat: rows and passwords stay.
+
+        Args:
+            name: lower-case letters, digits and underscores, 28 at most.
+
+        Raises:
+            DevstackError: for another name.
+        """
+        if not _NAME.fullmatch(name):
+            raise DevstackError(f"{name!r} cannot name a ledger: use a-z, 0-9 and _, 28 at most.")
+        service, migrate = f"{name}_svc", f"{name}_ddl"
+        await self.execute(f"CREATE DATABASE IF NOT EXISTS {name}")
+        await self._create_user(service, f"{_SERVICE_RIGHTS} ON {name}.*")
+        await self._create_user(migrate, f"{_MIGRATE_RIGHTS} ON {name}.*")
+        await self._grant_delete_of_claims(name, service)
+        return LedgerUrls(self._url(service, name), self._url(migrate, name))
+
+    async def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement with all rights and return its rows. For tests and the demo, never for the service."""
+        async with asyncio.timeout(_QUERY_TIMEOUT_S):
+            connection = await self._connect()
+            try:
+                async with connection.cursor() as cursor:
+                    await cursor.execute(statement, parameters or None)
+                    return list(await cursor.fetchall())
+            finally:
+                connection.close()
+
+    async def _create_user(self, user: str, rights: str) -> None:
+        password = self._password(user)
+        await self.execute(f"CREATE USER IF NOT EXISTS '{user}'@'127.0.0.1' IDENTIFIED BY '{password}' REQUIRE SSL")
+        await self.execute(f"GRANT {rights} TO '{user}'@'127.0.0.1'")
+
+    async def _grant_delete_of_claims(self, database: str, user: str) -> None:
+        """Let the service delete claims, and nothing else, before the migration has made their table.
+
+        MySQL refuses a right on a table that is not there, but keeps the rights of one that was dropped.
+        """
+        table = f"{database}.request_claims"
+        tables = await self.execute(
+            "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
+            [database, "request_claims"],
+        )
+        if not tables:
+            await self.execute(f"CREATE TABLE {table} (placeholder INT)")
+        await self.execute(f"GRANT DELETE ON {table} TO '{user}'@'127.0.0.1'")
+        if not tables:
+            await self.execute(f"DROP TABLE {table}")
+
+    def _password(self, user: str) -> str:
+        return ensure_secret(self.folder / "passwords", user)
+
+    def _url(self, user: str, database: str) -> str:
+        ca_file = quote(str(self.ca_file))
+        return f"mysql://{user}:{self._password(user)}@{self.address}/{database}?ssl_ca={ca_file}"
+
+    async def _prepare(self) -> None:
+        self._admin_password = self._password(_ADMIN)
+        if not self._data.exists():
+            template = ensure_data_template(self.installation)
+            copying = self.folder / "data.new"
+            shutil.rmtree(copying, ignore_errors=True)
+            shutil.copytree(template, copying)
+            copying.rename(self._data)
+
+    def _launch(self) -> ManagedProcess:
+        start_script = self.folder / "start.sql"
+        start_script.touch(mode=0o600)
+        start_script.write_text(
+            f"CREATE USER IF NOT EXISTS '{_ADMIN}'@'127.0.0.1' IDENTIFIED BY '{self._admin_password}' REQUIRE SSL;\n"
+            f"GRANT ALL ON *.* TO '{_ADMIN}'@'127.0.0.1' WITH GRANT OPTION;\n"
+            # The data folder was made without a password for root; this is carried out before the first connection.
+            f"ALTER USER 'root'@'localhost' IDENTIFIED BY '{self._admin_password}';\n"
+        )
+        argv = [
+            *self.installation.argv,
+            *_root_argument(),
+            f"--datadir={self._data}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            # Relative to the data folder: a socket's path may have 107 characters at most.
+            "--socket=mysql.sock",
+            "--pid-file=mysql.pid",
+            "--mysqlx=OFF",
+            "--secure-file-priv=",
+            f"--init-file={start_script}",
+            "--require-secure-transport=ON",
+            f"--ssl-ca={self._certificates.ca_file}",
+            f"--ssl-cert={self._certificates.cert_file}",
+            f"--ssl-key={self._certificates.key_file}",
+            # A commit that was acknowledged must survive a crash, as it must in production.
+            "--log-bin=binlog",
+            "--sync-binlog=1",
+            "--innodb-flush-log-at-trx-commit=1",
+            _REDO_LOG,
+            "--innodb-buffer-pool-size=256M",
+            "--max-connections=400",
+        ]
+        return ManagedProcess.start(self.name, argv, minimal_environment(), self.log_file, self.folder)
+
+    async def _wait_until_ready(self, process: ManagedProcess) -> None:
+        await wait_until(lambda: accepts_connections(self.port), _READY_TIMEOUT_S, "MySQL listens", process=process)
+        await wait_until(self._answers, _READY_TIMEOUT_S, "MySQL answers", process=process)
+
+    async def _answers(self) -> bool:
+        try:
+            return bool(await self.execute("SELECT 1"))
+        except (pymysql.err.OperationalError, TimeoutError):
+            return False
+
+    async def _connect(self) -> aiomysql.Connection:
+        return await aiomysql.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=_ADMIN,
+            password=self._admin_password,
+            autocommit=True,
+            # Otherwise 'IF NOT EXISTS' becomes a warning of Python's whenever it did what it says.
+            init_command="SET sql_notes = 0",
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            ssl=ssl.create_default_context(cafile=str(self.ca_file)),
+        )
+
+
+def ensure_data_template(installation: MySQLInstallation) -> Path:
+    """An initialised, empty data folder of this server's version, made once: a copy is ten times quicker.
+
+    Raises:
+        DevstackError: when MySQL cannot initialise it.
+    """
+
+    def build(folder: Path) -> None:
+        argv = [
+            *installation.argv, *_root_argument(), f"--datadir={folder}", _REDO_LOG, "--initialize-insecure",
+        ]  # fmt: skip
+        run("Initialising MySQL's data folder", argv)
+        # The server's identity and keys must not be the same in every copy.
+        for file in [folder / "auto.cnf", *folder.glob("*.pem")]:
+            file.unlink(missing_ok=True)
+
+    return ensure_built(f"mysql-data-{installation.version}", build)
+
+
+def _root_argument() -> list[str]:
+    # MySQL refuses to run as root unless told so.
+    return ["--user=root"] if os.geteuid() == 0 else []

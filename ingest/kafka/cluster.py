@@ -1,0 +1,128 @@
+"""Questions to the cluster, beside the consumer: are the topics as they have to be, and what is committed."""
+
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
+from enum import IntEnum
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import errors
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.protocol.admin import DescribeConfigsRequest
+from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.protocol.offset import OffsetRequest
+
+from ingest import kafka_words as words
+from ingest.kafka.connection import calling, client_arguments, closed_in_time, find_broker
+from recharge.settings import KafkaSettings
+
+_TOPIC_RESOURCE = 2
+_READ_COMMITTED = 1
+_GROUP_LEVEL_VERSION = 2
+"""From this version on OffsetFetch has an error of its own, which aiokafka's helpers ignore: it looks like 'no offsets' there."""
+
+
+class Edge(IntEnum):
+    """Which end of a partition is asked for, as Kafka's protocol numbers them."""
+
+    EARLIEST = -2
+    END = -1
+
+
+class Cluster:
+    """Questions to the cluster, beside the consumer: are the topics as they have to be, and what is committed."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._client = AIOKafkaClient(**client_arguments(settings))
+
+    async def __aenter__(self) -> Self:
+        await find_broker(self._settings)
+        async with self._calling("connecting", "Describe", "the cluster"):
+            await self._client.bootstrap()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await closed_in_time(self._client.close())
+
+    def _calling(self, doing: str, operation: str, resource: str) -> AbstractAsyncContextManager[None]:
+        return calling(self._settings, doing, operation=operation, resource=resource)
+
+    async def check_topics(self) -> None:
+        """Make sure that both topics exist and that no record is deleted before it was carried out.
+
+        Raises:
+            TopicMissing, TopicCompacted, PermissionMissing, KafkaUnreachable: as their names say.
+        """
+        await self.leaders(self._settings.topic, "RECHARGE_KAFKA__TOPIC")
+        await self.leaders(self._settings.dead_letters, "RECHARGE_KAFKA__DEAD_LETTER_TOPIC")
+        policy = await self._topic_setting("cleanup.policy")
+        if "compact" in policy:
+            raise words.topic_compacted(self._settings.topic, policy)
+
+    async def leaders(self, topic: str, setting: str = "RECHARGE_KAFKA__TOPIC") -> dict[int, int]:
+        """The partitions of a topic, each with the broker that leads it. The topic is never created by this question."""
+        async with self._calling("asking for the topic's partitions", "Describe", f"topic {topic!r}"):
+            response = await self._ask(MetadataRequest([topic], allow_auto_topic_creation=False))
+            (described,) = response.to_object()["topics"]
+            error = errors.for_code(described["error_code"])
+            if error is errors.UnknownTopicOrPartitionError:
+                raise words.topic_missing(topic, setting)
+            if error is not errors.NoError:
+                raise error(topic)
+            return {partition["partition"]: partition["leader"] for partition in described["partitions"]}
+
+    async def _topic_setting(self, name: str) -> str:
+        topic = self._settings.topic
+        async with self._calling(f"asking for the topic's {name}", "DescribeConfigs", f"topic {topic!r}"):
+            response = await self._ask(DescribeConfigsRequest([(_TOPIC_RESOURCE, topic, [name])]))
+            ((error_code, message, _, _, entries),) = response.resources
+            if (error := errors.for_code(error_code)) is not errors.NoError:
+                raise error(message)
+            return next((entry[1] for entry in entries if entry[0] == name), "") or ""
+
+    async def committed(self, partitions: Collection[int]) -> dict[int, tuple[int, str]]:
+        """The group's committed offset and its metadata for each of these partitions that has one."""
+        group, topic = self._settings.group_id, self._settings.topic
+        async with self._calling("reading committed offsets", "Describe", f"topic {topic!r}"):
+            coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, group)
+            response = await self._client.send(coordinator, OffsetFetchRequest(group, [(topic, sorted(partitions))]))
+            if response.API_VERSION < _GROUP_LEVEL_VERSION:
+                raise errors.IncompatibleBrokerVersion("the broker is older than Kafka 0.11")
+            _raise_for(response.error_code, group)
+            committed: dict[int, tuple[int, str]] = {}
+            for _, described in response.topics:
+                for partition, offset, metadata, error_code in described:
+                    _raise_for(error_code, topic)
+                    if offset >= 0:
+                        committed[partition] = (offset, metadata or "")
+            return committed
+
+    async def offsets(self, partitions: Collection[int], edge: Edge) -> dict[int, int]:
+        """The first offset that each partition holds, or the one after its last committed record."""
+        topic = self._settings.topic
+        leaders = await self.leaders(topic)
+        found: dict[int, int] = {}
+        async with self._calling("asking for the topic's offsets", "Describe", f"topic {topic!r}"):
+            for partition in partitions:
+                if partition not in leaders:
+                    raise errors.UnknownTopicOrPartitionError(f"partition {partition}")
+                # Under read_committed the end is that of the last decided transaction.
+                request = OffsetRequest(-1, _READ_COMMITTED, [(topic, [(partition, int(edge))])])
+                response = await self._client.send(leaders[partition], request)
+                ((_, ((_, error_code, _, offset),)),) = response.topics
+                _raise_for(error_code, topic)
+                found[partition] = offset
+        return found
+
+    async def _ask(self, request: object) -> Any:  # noqa: ANN401  # aiokafka's answers have no types
+        return await self._client.send(self._client.get_random_node(), request)
+
+
+def _raise_for(error_code: int, what: str) -> None:
+    error = errors.for_code(error_code)
+    if error is not errors.NoError:
+        raise error(what)

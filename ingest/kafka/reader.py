@@ -1,0 +1,182 @@
+"""The consumer: records in, committed offsets out. It decides nothing about either."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition, errors
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
+
+from ingest import kafka_words as words
+from ingest.kafka.connection import calling, client_arguments, closed_in_time, milliseconds
+from recharge import limits
+from recharge.settings import KafkaSettings
+
+_REBALANCE_TIMEOUT_S = 15.0
+"""How long the group waits for a member to give its partitions back. Below the request time-out, or joining would end in one."""
+_FETCH_WAIT_S = 0.5
+"""How long a broker holds a fetch that finds nothing."""
+_POLL_SLACK_S = 1.0
+"""What a poll may take beyond its own time-out. In a rebalance aiokafka would wait in it without limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaRecord:
+    """One record as Kafka delivered it, whole."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Key, value and headers together."""
+        return (
+            len(self.key or b"")
+            + len(self.value or b"")
+            + sum(len(name) + len(value or b"") for name, value in self.headers)
+        )
+
+
+class RecordReader:
+    """One member of the consumer group, from `start` to `stop`.
+
+    `on_revoked` is awaited before the partitions are given back, and may still commit. `on_assigned` is told the whole new assignment
+    and must return at once. Records of a partition that was just assigned may come before anybody has said where to begin: the
+    caller leaves them and seeks.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        on_revoked: Callable[[], Awaitable[None]],
+        on_assigned: Callable[[frozenset[int]], None],
+    ) -> None:
+        self._settings = settings
+        self._listener = _Listener(on_revoked, on_assigned)
+        self._consumer = AIOKafkaConsumer(
+            **client_arguments(settings),
+            group_id=settings.group_id,
+            group_instance_id=settings.group_instance_id,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            check_crcs=True,
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            session_timeout_ms=milliseconds(limits.KAFKA_SESSION_TIMEOUT_S),
+            heartbeat_interval_ms=milliseconds(limits.KAFKA_HEARTBEAT_INTERVAL_S),
+            max_poll_interval_ms=milliseconds(limits.KAFKA_MAX_POLL_INTERVAL_S),
+            rebalance_timeout_ms=milliseconds(_REBALANCE_TIMEOUT_S),
+            consumer_timeout_ms=milliseconds(limits.KAFKA_POLL_S),
+            fetch_max_wait_ms=milliseconds(_FETCH_WAIT_S),
+            fetch_min_bytes=1,
+            fetch_max_bytes=limits.BUFFERED_BYTES_MAX,
+            max_partition_fetch_bytes=limits.FETCH_BYTES_MAX,
+            exclude_internal_topics=True,
+        )
+
+    def _at(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._settings.topic, partition)
+
+    def _calling(self, doing: str, timeout_s: float = limits.KAFKA_CALL_TIMEOUT_S) -> AbstractAsyncContextManager[None]:
+        return calling(
+            self._settings, doing, operation="Read", resource=f"topic {self._settings.topic!r}", timeout_s=timeout_s
+        )
+
+    async def start(self) -> None:
+        """Connect and join the group, without waiting for an assignment.
+
+        Raises:
+            KafkaProblem: the cluster cannot be reached.
+        """
+        async with self._calling("connecting the consumer"):
+            await self._consumer.start()
+        self._consumer.subscribe([self._settings.topic], listener=self._listener)
+
+    async def stop(self) -> None:
+        """Leave the group (unless this member has a group instance id) and close the connections, within a limit."""
+        if not await closed_in_time(self._consumer.stop()):
+            # A stop that failed half-way leaves the connections open, and aiokafka has no other way to close them.
+            await closed_in_time(self._consumer._client.close())  # noqa: SLF001
+
+    async def poll(
+        self, partitions: Collection[int], *, records_max: int, timeout_s: float
+    ) -> dict[int, list[KafkaRecord]]:
+        """The next records of these partitions (of every one where none is named), or nothing within the time-out.
+
+        Returning from this call gives no other task a chance to run, so `position` belongs to what it returned.
+
+        Raises:
+            PositionOutOfRange: the topic does not hold the position of one partition.
+            KafkaProblem: reading cannot go on with this consumer.
+        """
+        async with self._calling("reading records"):
+            try:
+                async with asyncio.timeout(timeout_s + _POLL_SLACK_S):
+                    found = await self._consumer.getmany(
+                        *map(self._at, partitions), timeout_ms=milliseconds(timeout_s), max_records=records_max
+                    )
+            except (TimeoutError, errors.NoOffsetForPartitionError):
+                # A rebalance is going on; or a partition has no committed offset, where the caller is about to seek.
+                return {}
+            except errors.OffsetOutOfRangeError as error:
+                ((at, offset),) = error.args[0].items()
+                raise words.PositionOutOfRange(at.partition, offset) from error
+        return {at.partition: [_record(record) for record in records] for at, records in found.items()}
+
+    async def position(self, partition: int) -> int:
+        """The offset that is fetched next. It does not wait where the partition was sought or fetched before."""
+        async with self._calling("asking for a position"):
+            position: int = await self._consumer.position(self._at(partition))
+            return position
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Read on from this offset; whatever was fetched ahead is dropped."""
+        self._consumer.seek(self._at(partition), offset)
+
+    def pause(self, partition: int) -> None:
+        """Fetch no more of a partition until `resume`."""
+        self._consumer.pause(self._at(partition))
+
+    def resume(self, partition: int) -> None:
+        """Fetch a paused partition again."""
+        self._consumer.resume(self._at(partition))
+
+    async def commit(self, offsets: Mapping[int, int], *, timeout_s: float = limits.KAFKA_CALL_TIMEOUT_S) -> None:
+        """Commit an offset for each of these partitions.
+
+        Raises:
+            CommitRefused: a partition is not ours any more.
+            KafkaProblem: the commit may or may not have been carried out.
+        """
+        commits = {self._at(partition): OffsetAndMetadata(offset, "") for partition, offset in offsets.items()}
+        async with self._calling("committing offsets", timeout_s):
+            await self._consumer.commit(commits)
+
+
+def _record(record: ConsumerRecord[bytes | None, bytes | None]) -> KafkaRecord:
+    return KafkaRecord(
+        record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    def __init__(
+        self, on_revoked: Callable[[], Awaitable[None]], on_assigned: Callable[[frozenset[int]], None]
+    ) -> None:
+        self._on_revoked = on_revoked
+        self._on_assigned = on_assigned
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Give everything back, since aiokafka revokes every partition in every rebalance."""
+        if revoked:
+            await self._on_revoked()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Hand the new assignment on."""
+        self._on_assigned(frozenset(at.partition for at in assigned))

@@ -1,0 +1,60 @@
+"""The producer of dead letters."""
+
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer, errors
+
+from ingest import kafka_words as words
+from ingest.kafka.connection import calling, client_arguments, closed_in_time
+from recharge import limits
+from recharge.settings import KafkaSettings
+
+_REQUEST_BYTES_MAX = 100 * limits.MIB
+"""A broker reads no larger request by default; the topic's own limit comes first."""
+_BATCH_BYTES = 16 * limits.KIB
+
+
+class RecordWriter:
+    """One producer, which counts a record as written only when every in-sync replica has it."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer = AIOKafkaProducer(
+            **client_arguments(settings),
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=_REQUEST_BYTES_MAX,
+            max_batch_size=_BATCH_BYTES,
+            linger_ms=0,
+            compression_type=None,
+        )
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            KafkaProblem: the cluster cannot be reached.
+        """
+        async with calling(self._settings, "connecting the producer", operation="Write", resource="the cluster"):
+            await self._producer.start()
+
+    async def stop(self) -> None:
+        """Close the connections, within a limit."""
+        if not await closed_in_time(self._producer.stop()):
+            await closed_in_time(self._producer.client.close())
+
+    async def write(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> None:
+        """Write one record and wait for its acknowledgement.
+
+        Raises:
+            DeadLetterTooLarge: the topic takes no record of this size.
+            KafkaProblem: it may or may not have been written.
+        """
+        size_bytes = len(key or b"") + len(value or b"") + sum(len(name) + len(text or b"") for name, text in headers)
+        async with calling(self._settings, "writing a dead letter", operation="Write", resource=f"topic {topic!r}"):
+            try:
+                await self._producer.send_and_wait(topic, value=value, key=key, headers=list(headers))
+            except (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError) as error:
+                raise words.dead_letter_too_large(topic, size_bytes) from error

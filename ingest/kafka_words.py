@@ -1,0 +1,158 @@
+"""Kafka's troubles in plain words: each error is one line that says what is wrong, where, and what to do.
+
+A problem is *fatal* where waiting cannot help: somebody has to change a setting, a permission or a topic. Everything else is
+worth waiting for.
+"""
+
+from typing import ClassVar
+
+
+class KafkaProblem(Exception):
+    """Something is wrong between this service and Kafka."""
+
+    fatal: ClassVar[bool] = True
+    """Whether waiting cannot help."""
+
+
+class KafkaUnreachable(KafkaProblem):
+    """No broker answers, or not in time. It may come back."""
+
+    fatal = False
+
+
+class CredentialsRefused(KafkaProblem):
+    """The broker does not know this user, or not with this password or mechanism."""
+
+
+class TLSRefused(KafkaProblem):
+    """The encrypted connection cannot be set up: a certificate is not trusted, or one side speaks plaintext."""
+
+
+class TopicMissing(KafkaProblem):
+    """A topic that this service needs does not exist. It creates none itself."""
+
+
+class TopicCompacted(KafkaProblem):
+    """The topic's records may be deleted by key before they were carried out."""
+
+
+class PermissionMissing(KafkaProblem):
+    """The user may not do what this service has to do."""
+
+
+class SettingUnusable(KafkaProblem):
+    """A setting names something that cannot be used, such as a file that is no certificate."""
+
+
+class CommitRefused(KafkaProblem):
+    """The group changed hands in the meantime, so that somebody else may commit for the partition now."""
+
+    fatal = False
+
+
+class DeadLetterTooLarge(KafkaProblem):
+    """The dead-letter topic takes no record of this size. An operator can raise its limit."""
+
+    fatal = False
+
+
+class PartitionProblem(KafkaProblem):
+    """One partition cannot be read on; the others can."""
+
+    def __init__(self, partition: int, message: str) -> None:
+        super().__init__(message)
+        self.partition = partition
+
+
+class OffsetGone(PartitionProblem):
+    """The topic does not hold the offset from which the partition has to be read."""
+
+
+class PositionOutOfRange(PartitionProblem):
+    """Kafka says that it does not hold the offset that was asked for. `offset_gone` tells the operator."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        super().__init__(partition, f"Partition {partition} does not hold offset {offset}.")
+        self.offset = offset
+
+
+def unreachable(servers: str, why: str) -> KafkaUnreachable:
+    """Nobody answers at the bootstrap servers."""
+    return KafkaUnreachable(
+        f"Kafka does not answer at {servers}: {why}. Is it running, and is RECHARGE_KAFKA__BOOTSTRAP_SERVERS right?"
+    )
+
+
+def slow(doing: str, timeout_s: float) -> KafkaUnreachable:
+    """A call took longer than its limit."""
+    return KafkaUnreachable(f"Kafka did not answer within {timeout_s:g} s while {doing}.")
+
+
+def plaintext_refused(server: str, protocol: str) -> TLSRefused:
+    """The broker closed the connection upon a request in plaintext."""
+    return TLSRefused(
+        f"{server} closed the unencrypted connection: its listener probably expects TLS. "
+        f"RECHARGE_KAFKA__SECURITY_PROTOCOL is {protocol}; try SASL_SSL or SSL."
+    )
+
+
+def tls_refused(server: str, why: str, *, certificate: bool) -> TLSRefused:
+    """The TLS handshake failed."""
+    advice = (
+        "RECHARGE_KAFKA__SSL_CA_FILE must name the CA that signed the broker's certificate, and the certificate the host in "
+        "RECHARGE_KAFKA__BOOTSTRAP_SERVERS"
+        if certificate
+        else "does this port speak TLS (RECHARGE_KAFKA__SECURITY_PROTOCOL), and does the broker ask for a client certificate "
+        "(RECHARGE_KAFKA__SSL_CERT_FILE)?"
+    )
+    return TLSRefused(f"The TLS connection to {server} failed ({why}): {advice}")
+
+
+def credentials_refused(server: str, user: str | None, mechanism: str, why: str) -> CredentialsRefused:
+    """SASL failed."""
+    return CredentialsRefused(
+        f"{server} refused the user {user!r} by {mechanism} ({why}). "
+        "Check RECHARGE_KAFKA__SASL_USERNAME, RECHARGE_KAFKA__SASL_PASSWORD and RECHARGE_KAFKA__SASL_MECHANISM."
+    )
+
+
+def topic_missing(topic: str, setting: str) -> TopicMissing:
+    """A topic does not exist."""
+    return TopicMissing(f"The topic {topic!r} ({setting}) does not exist. Create it, or name the right one.")
+
+
+def topic_compacted(topic: str, policy: str) -> TopicCompacted:
+    """The topic is compacted."""
+    return TopicCompacted(
+        f"The topic {topic!r} has cleanup.policy={policy}: compaction deletes records that were not carried out yet. "
+        "Set cleanup.policy=delete."
+    )
+
+
+def permission_missing(operation: str, resource: str, user: str | None) -> PermissionMissing:
+    """An ACL is missing."""
+    return PermissionMissing(
+        f"The Kafka user {user!r} lacks the permission {operation} on {resource}. Grant it (kafka-acls.sh --add …)."
+    )
+
+
+def offset_gone(topic: str, partition: int, offset: int, earliest: int, end: int) -> OffsetGone:
+    """The position is out of range."""
+    what = (
+        f"records from there up to {earliest - 1} were deleted before they were carried out (retention)"
+        if offset < earliest
+        else "the topic was truncated or created anew: a new topic needs a new RECHARGE_KAFKA__SOURCE"
+    )
+    return OffsetGone(
+        partition,
+        f"Partition {partition} of {topic!r} stands still: it has to go on at offset {offset}, but holds {earliest} to {end}; {what}. "
+        "Nothing of it is read or committed until an operator decides and moves the group's offset while the group is stopped.",
+    )
+
+
+def dead_letter_too_large(topic: str, needed_bytes: int) -> DeadLetterTooLarge:
+    """The broker refused a dead letter for its size."""
+    return DeadLetterTooLarge(
+        f"The dead-letter topic {topic!r} refuses a record of {needed_bytes} bytes: raise its max.message.bytes above that "
+        "(and the broker's message.max.bytes where that is lower). Its record waits until then."
+    )

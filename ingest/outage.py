@@ -1,0 +1,51 @@
+"""Waiting for a server: the log says once what is wrong and once that it is over, and the backoff has a limit."""
+
+import time
+from collections.abc import Hashable
+from typing import Protocol
+
+from recharge import limits
+
+
+class Logger(Protocol):
+    """The part of structlog's loggers that is needed here."""
+
+    def warning(self, event: str, **values: object) -> object:
+        """Log what a person should know soon."""
+
+    def info(self, event: str, **values: object) -> object:
+        """Log what went as it should."""
+
+
+class Outage:
+    """One kind of trouble that many calls may meet at the same time."""
+
+    def __init__(self, log: Logger, began: str, over: str) -> None:
+        self._log = log
+        self._began = began
+        self._over = over
+        self._waiting: set[Hashable] = set()
+        self._since_s = 0.0
+
+    def began(self, who: Hashable, problem: str) -> None:
+        """Note that `who` met the trouble. The first one is logged."""
+        if not self._waiting:
+            self._since_s = time.monotonic()
+            self._log.warning(self._began, problem=problem)
+        self._waiting.add(who)
+
+    def over(self, who: Hashable) -> None:
+        """Note that `who` goes on. The last one is logged."""
+        if who in self._waiting:
+            self._waiting.remove(who)
+            if not self._waiting:
+                self._log.info(self._over, after_s=round(time.monotonic() - self._since_s, 1))
+
+    def forget(self, who: Hashable) -> None:
+        """Note that `who` was cancelled, which says nothing about the trouble."""
+        self._waiting.discard(who)
+
+
+def backoff_s(tries: int) -> float:
+    """How long to wait after so many failures in a row."""
+    return float(min(limits.START_RETRY_MAX_S, limits.START_RETRY_FIRST_S * 2 ** min(tries, 10)))

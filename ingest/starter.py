@@ -1,0 +1,281 @@
+"""One record's workflow: started once, followed to its newest run, awaited until the record is final.
+
+Starting is safe to repeat. Temporal rejects a second workflow of the same id, open or closed; what was rejected is either our own
+start whose answer was lost, or that of another ingester, or another record at the same position. The fingerprint tells which.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from ingest import starter_words as words
+from ingest.outage import Outage, backoff_s
+from recharge import contract, limits
+from recharge.contract import RechargeResult, RecordInput
+from recharge.outcome import FINAL_STATES, State
+from recharge.privacy import keyed_hash, mask_phone, phone_digits
+
+_RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
+_LONG_POLL_TIMEOUT = timedelta(seconds=70)
+"""One long poll for a result. The server answers after 20 s at the latest, with nothing where there is nothing yet."""
+_OPEN_AFTER_S = 0.5
+"""A duplicate whose result is not there by then is taken for open, and its memo is read: a closed one costs no further call."""
+_SUMMARY_CHARS_MAX = 120
+
+_Answer = TypeVar("_Answer")
+_Handle = WorkflowHandle[object, RechargeResult]
+_log = structlog.get_logger(__name__)
+
+
+class _DeletedError(Exception):
+    """The workflow is gone: deleted, or past its retention."""
+
+
+class Starter:
+    """Starts workflows and awaits their results. One for each process, over the process's one Temporal client.
+
+    Args:
+        client: its namespace is where the workflows live. Eager start needs a worker on this very object.
+        task_queue: the workers' task queue.
+        hash_key: keys the hashes by which numbers and keys can be searched for.
+        eager: whether to ask for the first workflow task at once, for a worker in this process.
+    """
+
+    def __init__(self, client: Client, *, task_queue: str, hash_key: bytes, eager: bool) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._hash_key = hash_key
+        self._eager = eager
+        self._outage = Outage(_log, "Temporal does not answer; waiting for it", "Temporal answers again")
+
+    async def check(self) -> None:
+        """Wait for Temporal, and make sure that the namespace knows our search attributes.
+
+        Raises:
+            StarterProblem: somebody has to do something first.
+        """
+        request = ListSearchAttributesRequest(namespace=self._client.namespace)
+        registered = await self._patiently(
+            "check", lambda: self._client.operator_service.list_search_attributes(request, timeout=_RPC_TIMEOUT)
+        )
+        missing = [
+            name
+            for name, kind in contract.SEARCH_ATTRIBUTES.items()
+            if registered.custom_attributes.get(name) != int(kind)
+        ]
+        if missing:
+            raise words.unregistered(missing, self._client.namespace)
+
+    async def carry_out(self, record: RecordInput, kafka_key: bytes | None) -> RechargeResult:
+        """Start the record's workflow, or attach to the one there is, and await the record's final state, however long it takes.
+
+        Raises:
+            FingerprintMismatch: the position belongs to another record.
+            StarterProblem: Temporal takes no workflows from us, and waiting cannot help.
+        """
+        while True:
+            try:
+                handle, is_ours = await self._start(record, kafka_key)
+                result = await self._follow(record, handle, is_ours=is_ours)
+            except _DeletedError:
+                _log.warning(
+                    "workflow was deleted before it was final, starting it again", workflow_id=record.workflow_id
+                )
+                continue
+            if result.fingerprint != record.fingerprint:
+                raise words.fingerprint_mismatch(record, result.fingerprint)
+            return result
+
+    async def _start(self, record: RecordInput, kafka_key: bytes | None) -> tuple[_Handle, bool]:
+        where = {"workflow_id": record.workflow_id, "partition": record.partition, "offset": record.offset}
+        try:
+            handle: _Handle = await self._patiently(
+                record.workflow_id,
+                lambda: self._client.start_workflow(
+                    contract.WORKFLOW_TYPE,
+                    record,
+                    id=record.workflow_id,
+                    task_queue=self._task_queue,
+                    result_type=RechargeResult,
+                    task_timeout=timedelta(seconds=limits.WORKFLOW_TASK_TIMEOUT_S),
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                    memo={contract.MEMO_FINGERPRINT: record.fingerprint},
+                    search_attributes=self._search_attributes(record, kafka_key),
+                    static_summary=_summary(record),
+                    rpc_timeout=_RPC_TIMEOUT,
+                    request_eager_start=self._eager,
+                ),
+            )
+        except WorkflowAlreadyStartedError as error:
+            _log.info("record attached to the workflow that is there", run_id=error.run_id, **where)
+            return self._handle(record, error.run_id), False
+        _log.info("record started", run_id=handle.result_run_id, **where)
+        return handle, True
+
+    def _search_attributes(self, record: RecordInput, kafka_key: bytes | None) -> TypedSearchAttributes:
+        pairs: list[SearchAttributePair[str] | SearchAttributePair[int] | SearchAttributePair[list[str]]] = [
+            SearchAttributePair(contract.STATUS, State.SENDING.value),
+            SearchAttributePair(contract.TOPIC, record.topic),
+            SearchAttributePair(contract.PARTITION, record.partition),
+            SearchAttributePair(contract.OFFSET, record.offset),
+        ]
+        if kafka_key is not None:
+            pairs.append(SearchAttributePair(contract.KEY, keyed_hash(self._hash_key, kafka_key)))
+        if record.transfer is not None:
+            numbers = {phone_digits(number) for number in (record.transfer.donor, record.transfer.receiver)}
+            hashes = sorted(keyed_hash(self._hash_key, number.encode()) for number in numbers)
+            pairs.append(SearchAttributePair(contract.ACCOUNTS, hashes))
+        return TypedSearchAttributes(pairs)
+
+    def _handle(self, record: RecordInput, run_id: str | None) -> _Handle:
+        return self._client.get_workflow_handle(record.workflow_id, run_id=run_id, result_type=RechargeResult)
+
+    async def _follow(self, record: RecordInput, handle: _Handle, *, is_ours: bool) -> RechargeResult:
+        """Await this run's result; where it has none, that of the newest run there is or will be."""
+        while True:
+            try:
+                result = await (self._result(record, handle) if is_ours else self._result_of_duplicate(record, handle))
+            except WorkflowFailureError as failure:
+                why = _said(failure)
+                if _is_mismatch(failure):
+                    raise words.fingerprint_mismatch(record, f"of another record ({why})") from failure
+            except (TypeError, ValueError, KeyError, RuntimeError) as error:
+                why = f"its result cannot be read: {error}"
+            else:
+                if result.state in FINAL_STATES:
+                    return result
+                why = f"it ended in the state {result.state}, which is not final"
+            handle, is_ours = await self._newer_run(record, handle, why), False
+
+    async def _result(self, record: RecordInput, handle: _Handle) -> RechargeResult:
+        return await self._patiently(record.workflow_id, lambda: handle.result(rpc_timeout=_LONG_POLL_TIMEOUT))
+
+    async def _result_of_duplicate(self, record: RecordInput, handle: _Handle) -> RechargeResult:
+        waiting = asyncio.create_task(self._result(record, handle))
+        try:
+            done, _ = await asyncio.wait({waiting}, timeout=_OPEN_AFTER_S)
+            if not done:
+                await self._check_memo(record, await self._describe(record, handle))
+            return await waiting
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+    async def _describe(self, record: RecordInput, handle: _Handle) -> WorkflowExecutionDescription:
+        return await self._patiently(record.workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
+
+    @staticmethod
+    async def _check_memo(record: RecordInput, described: WorkflowExecutionDescription) -> None:
+        known = await described.memo_value(contract.MEMO_FINGERPRINT, None)
+        if known != record.fingerprint:
+            raise words.fingerprint_mismatch(record, known)
+
+    async def _newer_run(self, record: RecordInput, ended: _Handle, why: str) -> _Handle:
+        """Hold the lane until the newest run is one that can be awaited. A run that was ended by a reset has a newer one at once."""
+        held_run_id: str | None = None
+        while True:
+            described = await self._describe(record, self._handle(record, None))
+            await self._check_memo(record, described)
+            is_other_run = described.run_id != ended.result_run_id
+            if described.status is WorkflowExecutionStatus.RUNNING or (
+                described.status is WorkflowExecutionStatus.COMPLETED and is_other_run
+            ):
+                if held_run_id is not None:
+                    _log.info("lane goes on with a newer run", workflow_id=record.workflow_id, run_id=described.run_id)
+                return self._handle(record, described.run_id)
+            if held_run_id != described.run_id:
+                held_run_id = described.run_id
+                _log.error(
+                    "lane is held: the workflow ended without a final state",
+                    workflow_id=record.workflow_id,
+                    partition=record.partition,
+                    offset=record.offset,
+                    run_id=described.run_id,
+                    why=why,
+                    to_do=f"look at `recharge show {record.workflow_id}`, then decide by `recharge resolve {record.workflow_id} …`",
+                )
+            await asyncio.sleep(limits.HELD_LANE_POLL_S)
+
+    async def _patiently(self, who: str, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """Repeat a call until Temporal answers it.
+
+        Raises:
+            _DeletedError: there is no such workflow.
+            StarterProblem: waiting cannot help.
+        """
+        tries = 0
+        try:
+            while True:
+                try:
+                    answer = await call()
+                except RPCError as error:
+                    self._raise_where_final(error)
+                    self._outage.began(who, f"{error.status.name}: {error.message}")
+                    await asyncio.sleep(backoff_s(tries))
+                    tries += 1
+                else:
+                    self._outage.over(who)
+                    return answer
+        except WorkflowAlreadyStartedError:
+            self._outage.over(who)
+            raise
+        finally:
+            self._outage.forget(who)
+
+    def _raise_where_final(self, error: RPCError) -> None:
+        namespace = self._client.namespace
+        match error.status:
+            case RPCStatusCode.NOT_FOUND:
+                if any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details):
+                    raise words.namespace_missing(namespace) from error
+                raise _DeletedError from error
+            case RPCStatusCode.INVALID_ARGUMENT if "search attribute" in error.message.lower():
+                raise words.start_refused(error.message, namespace) from error
+            case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
+                raise words.not_allowed(error.message) from error
+            case _:
+                return
+
+
+def _summary(record: RecordInput) -> str:
+    if record.transfer is None:
+        return f"Invalid record: {record.invalid_reason}"[:_SUMMARY_CHARS_MAX]
+    transfer = record.transfer
+    money = f"{transfer.amount} {transfer.currency}" if transfer.currency else transfer.amount
+    return f"{transfer.operation_type} {money} from {mask_phone(transfer.donor)} to {mask_phone(transfer.receiver)}"[
+        :_SUMMARY_CHARS_MAX
+    ]
+
+
+def _said(failure: WorkflowFailureError) -> str:
+    return f"{type(failure.cause).__name__}: {failure.cause}"
+
+
+def _is_mismatch(failure: WorkflowFailureError) -> bool:
+    cause: BaseException | None = failure.cause
+    while cause is not None:
+        if isinstance(cause, ApplicationError) and cause.type == contract.ERROR_FINGERPRINT_MISMATCH:
+            return True
+        cause = cause.__cause__
+    return False

@@ -1,0 +1,179 @@
+"""The names and shapes that intake, workflow and activities share, and that operators see in Temporal.
+
+Everything here is written into Temporal's histories, so a field may be added with a default, and none may change its meaning.
+Every payload is one dataclass of plain JSON types: Temporal's converter loses data on unions of dataclasses and knows no
+Decimal, so amounts travel as text and bytes as base64.
+"""
+
+import base64
+from dataclasses import dataclass
+from enum import StrEnum
+
+from temporalio.common import SearchAttributeIndexedValueType, SearchAttributeKey
+
+from recharge.outcome import ResolvedBy, State
+
+WORKFLOW_TYPE = "RechargeWorkflow"
+RECHARGE_ACTIVITY = "recharge"
+LOOK_UP_ACTIVITY = "look_up"
+RECORD_RESULT_ACTIVITY = "record_result"
+
+STATUS = SearchAttributeKey.for_keyword("RechargeStatus")
+TOPIC = SearchAttributeKey.for_keyword("RechargeTopic")
+PARTITION = SearchAttributeKey.for_int("RechargePartition")
+OFFSET = SearchAttributeKey.for_int("RechargeOffset")
+KEY = SearchAttributeKey.for_keyword("RechargeKey")
+ACCOUNTS = SearchAttributeKey.for_keyword_list("RechargeAccounts")
+
+SEARCH_ATTRIBUTES: dict[str, SearchAttributeIndexedValueType] = {
+    key.name: key.indexed_value_type for key in (STATUS, TOPIC, PARTITION, OFFSET, KEY, ACCOUNTS)
+}
+"""What `recharge migrate` registers on the namespace, and what worker and ingester check at start."""
+
+MEMO_FINGERPRINT = "fingerprint"
+"""The memo's key of the fingerprint, by which a duplicate of an open run is compared."""
+
+ERROR_FINGERPRINT_MISMATCH = "FingerprintMismatch"
+"""The type of the failure that stops a partition: the position was used before, by another record."""
+
+ERROR_NOT_ANSWERED = "NotAnswered"
+"""The type of the failure that makes Temporal try a recharge again, or look again for the answer to one."""
+
+
+class Ordering(StrEnum):
+    """Which records of one partition have to go one after another."""
+
+    PARTITION = "partition"
+    ACCOUNT = "account"
+    KEY = "key"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a record stands: the one name of it that never changes."""
+
+    source: str
+    topic: str
+    partition: int
+    offset: int
+
+    @property
+    def workflow_id(self) -> str:
+        """The workflow's id and the provider's idempotency key. Neither source nor topic may hold a colon, so it is unambiguous."""
+        return f"{self.source}:{self.topic}:{self.partition}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What a valid record asks for, as far as this service has to understand it. `amount` is the exact decimal as text."""
+
+    operation_type: str
+    donor: str
+    receiver: str
+    amount: str
+    currency: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordInput:
+    """One Kafka record, as the intake hands it to its workflow: the position, the bytes, and what they mean.
+
+    Exactly one of `transfer` and `invalid_reason` is set. Key and value are base64; those of a record above the size limit are cut,
+    and `size_bytes` tells what they were.
+    """
+
+    source: str
+    topic: str
+    partition: int
+    offset: int
+    fingerprint: str
+    content_digest: str
+    timestamp_ms: int
+    size_bytes: int
+    key_base64: str | None
+    value_base64: str | None
+    transfer: Transfer | None
+    invalid_reason: str | None
+    ordering: Ordering
+    traceparent: str | None = None
+
+    @property
+    def position(self) -> Position:
+        """The record's position."""
+        return Position(self.source, self.topic, self.partition, self.offset)
+
+    @property
+    def workflow_id(self) -> str:
+        """The id of the record's workflow, which is also its reference at the provider."""
+        return self.position.workflow_id
+
+    @property
+    def raw_key(self) -> bytes | None:
+        """Kafka's key, byte for byte (cut where the record is above the size limit)."""
+        return None if self.key_base64 is None else base64.b64decode(self.key_base64)
+
+    @property
+    def raw_value(self) -> bytes | None:
+        """Kafka's value, byte for byte (cut where the record is above the size limit). The provider is sent exactly these bytes."""
+        return None if self.value_base64 is None else base64.b64decode(self.value_base64)
+
+
+@dataclass(frozen=True, slots=True)
+class RechargeTask:
+    """What the `recharge` activity is asked to do.
+
+    The first task of a record is not retried by Temporal: it returns what came of it. A later one fails for as long as sending again is
+    safe, so that Temporal's retry policy shows attempt, last answer and next try on the pending activity.
+    """
+
+    record: RecordInput
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpTask:
+    """What the `look_up` activity is asked to do: find out how the newest attempt of this record ended."""
+
+    record: RecordInput
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What an activity found out about a record, and where that leads.
+
+    `state` is a final state that `record_result` has to write, or the open state in which the record now waits: `retrying` (sending
+    again is safe), `sending` (an attempt was judged as not charged: send again), `in_doubt`, `pending`, `held`.
+    """
+
+    state: State
+    said: str
+    """One line for people: what happened, in the words of the provider where it spoke."""
+    attempts: int = 0
+    status: int | None = None
+    reason: str | None = None
+    provider_reference: str | None = None
+    retry_after_s: float | None = None
+    resolved_by: ResolvedBy | None = None
+    """What decided it, where `state` is final."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultTask:
+    """What `record_result` is asked to write. The ledger decides whether its own attempts bear it out."""
+
+    record: RecordInput
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class RechargeResult:
+    """How a record ended: what the workflow returns and what the intake acts upon."""
+
+    state: State
+    fingerprint: str
+    reason: str | None = None
+    provider_reference: str | None = None
+    status: int | None = None
+    attempts: int = 0

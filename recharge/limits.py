@@ -1,0 +1,200 @@
+"""Every limit of the service in one place, with its reason. Limits that depend on each other are checked at import.
+
+Units stand at the end of the names: `_s` seconds, `_bytes`, `_chars`, `_count` where nothing else would say it.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# --- The record -------------------------------------------------------------------------------------------------------
+
+RECORD_BYTES_MAX = 512 * KIB
+"""Key and value together that travel in a workflow's input. Temporal refuses inputs above 2 MiB; base64 adds a third, the
+decoded fields stand beside it, and 1.4 MB of raw bytes was seen to start where 1.6 MB did not."""
+
+CUT_RECORD_BYTES = 64 * KIB
+"""How much of a record above RECORD_BYTES_MAX is kept in its workflow and its row; the dead letter has it whole."""
+
+JSON_DEPTH_MAX = 32
+"""Deeper nesting is refused: no top-up needs it, and Python's parser would end in a RecursionError near a thousand."""
+
+PHONE_DIGITS_MIN = 5
+PHONE_DIGITS_MAX = 15
+"""E.164 allows 15 digits; short codes have five and more."""
+
+AMOUNT_INTEGER_DIGITS_MAX = 15
+AMOUNT_FRACTION_DIGITS_MAX = 4
+"""What DECIMAL(19,4) holds without rounding."""
+
+TEXT_FIELD_CHARS_MAX = 255
+"""The longest of the optional text fields (requestId, operationDate, …) that the ledger or a header has to carry."""
+
+CURRENCY_CHARS_MAX = 16
+"""ISO 4217 has three letters; loyalty and airtime units have longer names."""
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+SOURCE_CHARS_MAX = 64
+TOPIC_CHARS_MAX = 249
+"""Kafka's own limit."""
+
+WORKFLOW_ID_CHARS_MAX = 400
+"""source, topic, partition (10 digits), offset (19 digits) and three colons. Temporal allows 1,000 by default."""
+
+REFERENCE_CHARS_MAX = 255
+"""The longest provider reference that is kept; longer ones are cut, since they only serve people."""
+
+REASON_CHARS_MAX = 1000
+"""The longest reason or error text that the ledger keeps."""
+
+# --- The provider's call ----------------------------------------------------------------------------------------------
+
+ANSWER_BYTES_MAX = 256 * KIB
+"""A longer answer is cut off and unknown: no provider needs it, and it would fill the memory."""
+
+CALLS_IN_FLIGHT_MAX = 200
+"""Concurrent calls of one process. Each holds a socket and a task slot; more than this only queues at the provider."""
+
+CALL_TIMEOUT_S_MIN = 1.0
+CALL_TIMEOUT_S_MAX = 300.0
+"""One provider is known to take 90 s for an answer; five minutes leave room and still end."""
+
+DEADLINE_GRACE_S = 1.0
+"""How long after an attempt's deadline nobody decides anything about it: MySQL's clock and the call's own one may differ by
+the round trip of the opening transaction, never by this much."""
+
+LOOKUP_TIMEOUT_S = 15.0
+"""The whole of one look-up. It is a read: giving up costs nothing but another question."""
+
+# --- Retries ----------------------------------------------------------------------------------------------------------
+
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 60.0
+RETRY_COEFFICIENT = 2.0
+"""The backoff of a recharge that was not sent or not charged. It has no limit on attempts: the record waits for its provider."""
+
+RETRY_AFTER_S_MAX = 3600.0
+"""The longest Retry-After that is obeyed. A provider that asks for a day is asked again after an hour."""
+
+LOOKUP_INTERVAL_S_MAX = 900.0
+"""The widest gap between two look-ups, and between two looks into the ledger by a record in doubt is LEDGER_POLL_S_MAX."""
+
+LOOKUP_COEFFICIENT = 2.0
+
+LEDGER_POLL_FIRST_S = 1.0
+LEDGER_POLL_S_MAX = 30.0
+"""How often a record in doubt looks for a late answer or a decision in the ledger. A look costs one query."""
+
+# --- Temporal ---------------------------------------------------------------------------------------------------------
+
+DEAD_WORKER_S_MAX = 5.0
+"""The longest that a dead worker may go unnoticed, since its record's lane waits."""
+
+HEARTBEAT_TIMEOUT_S = 4.0
+HEARTBEAT_INTERVAL_S = 1.0
+"""A regular activity's dead worker is found within HEARTBEAT_TIMEOUT_S; the SDK sends a heartbeat at most every 0.8 of it."""
+
+ACTIVITY_SLACK_S = 30.0
+"""What an activity may take beyond the provider's call: opening and closing the attempt in a slow ledger."""
+
+RECORD_RESULT_TIMEOUT_S = 60.0
+"""Start-to-close of `record_result`, which is one transaction; it retries for as long as it takes."""
+
+WORKFLOW_TASK_TIMEOUT_S = 10.0
+
+ACTIVITIES_IN_FLIGHT_MAX = 200
+"""Activity slots of one worker. A record in doubt holds none between two looks."""
+
+WORKFLOWS_CACHED_MAX = 2000
+"""Sticky workflows of one worker. An evicted one is replayed from at most a few dozen events."""
+
+PAYLOAD_BYTES_MAX = 2 * MIB
+"""Temporal's own limit for one payload."""
+
+SEARCH_ATTRIBUTE_CHARS_MAX = 255
+"""What a Keyword search attribute holds."""
+
+RPC_TIMEOUT_S = 10.0
+"""One call to Temporal's front end, long polls for results excepted."""
+
+# --- The ledger -------------------------------------------------------------------------------------------------------
+
+LEDGER_CONNECTIONS_MAX = 20
+"""Connections of one process. Transactions are a few milliseconds long, so this serves several hundred records a second."""
+
+LEDGER_CONNECT_TIMEOUT_S = 10.0
+LEDGER_TRANSACTION_TIMEOUT_S = 15.0
+"""One transaction, all its statements and its commit. Above InnoDB's lock wait, so that MySQL's own answer comes first."""
+
+LEDGER_LOCK_WAIT_S = 5
+"""innodb_lock_wait_timeout of our sessions: whole seconds, as MySQL has it."""
+
+LEDGER_TRIES_MAX = 5
+"""How often a transaction is tried again after a deadlock or a lost connection, before Temporal retries the activity."""
+
+LEDGER_RETRY_FIRST_S = 0.05
+
+# --- Kafka ------------------------------------------------------------------------------------------------------------
+
+KAFKA_REQUEST_TIMEOUT_S = 20.0
+KAFKA_SESSION_TIMEOUT_S = 10.0
+KAFKA_HEARTBEAT_INTERVAL_S = 3.0
+"""Kafka's own advice: at most a third of the session time-out."""
+
+KAFKA_MAX_POLL_INTERVAL_S = 300.0
+KAFKA_POLL_S = 0.2
+"""How long one poll waits for records. It bounds how late a pause, a resume or a stop is noticed."""
+
+KAFKA_CALL_TIMEOUT_S = 30.0
+"""The deadline around every aiokafka call, some of which would otherwise wait without limit."""
+
+FETCH_BYTES_MAX = 1 * MIB
+"""Per partition and fetch; the broker sends one larger record all the same."""
+
+BUFFERED_RECORDS_MAX = 500
+"""Records of one partition fetched and not final; the partition is paused above it and resumed at the half."""
+
+BUFFERED_BYTES_MAX = 32 * MIB
+"""The same in bytes, over all partitions of one ingester."""
+
+COMMIT_INTERVAL_S = 0.2
+"""How long a final record may wait for its commit, so that many share one."""
+
+IN_FLIGHT_DEFAULT = 500
+IN_FLIGHT_MAX = 10_000
+"""Workflows that one ingester awaits at the same time. Each holds a long poll on Temporal's connection."""
+
+HELD_LANE_POLL_S = 5.0
+"""How often the ingester looks at a workflow that was terminated or failed, while its lane is held."""
+
+STOP_TIMEOUT_S = 20.0
+"""How long a stopping ingester waits for records in flight, before it commits what is final and leaves the rest to its successor."""
+
+START_RETRY_FIRST_S = 0.5
+START_RETRY_MAX_S = 15.0
+"""The backoff while a server is not there yet, at start or on a bad day."""
+
+
+def _check(condition: bool, rule: str) -> None:  # noqa: FBT001  # the condition is the argument
+    if not condition:
+        raise AssertionError(f"recharge/limits.py contradicts itself: {rule}")
+
+
+_check(
+    RECORD_BYTES_MAX * 4 // 3 * 2 < PAYLOAD_BYTES_MAX,
+    "a record in base64 must leave room for its decoded fields in a payload",
+)
+_check(CUT_RECORD_BYTES < RECORD_BYTES_MAX, "a cut record must be smaller than the limit that it exceeded")
+_check(HEARTBEAT_INTERVAL_S * 3 <= HEARTBEAT_TIMEOUT_S, "three heartbeats must fit into the heartbeat time-out")
+_check(HEARTBEAT_TIMEOUT_S <= DEAD_WORKER_S_MAX, "a dead worker must be found within five seconds")
+_check(LEDGER_LOCK_WAIT_S < LEDGER_TRANSACTION_TIMEOUT_S, "MySQL must give up a lock before we give up the transaction")
+_check(LEDGER_TRANSACTION_TIMEOUT_S < ACTIVITY_SLACK_S, "an activity must outlast one transaction beyond its call")
+_check(
+    KAFKA_HEARTBEAT_INTERVAL_S * 3 <= KAFKA_SESSION_TIMEOUT_S, "three heartbeats must fit into Kafka's session time-out"
+)
+_check(KAFKA_REQUEST_TIMEOUT_S < KAFKA_CALL_TIMEOUT_S, "a request must time out before the call around it")
+_check(
+    SOURCE_CHARS_MAX + TOPIC_CHARS_MAX + 10 + 19 + 3 <= WORKFLOW_ID_CHARS_MAX,
+    "every position must fit into a workflow id",
+)
+_check(RETRY_FIRST_S <= RETRY_MAX_S <= RETRY_AFTER_S_MAX, "the backoff must widen towards its limit")

@@ -1,0 +1,23 @@
+"""How customers' numbers are shown and found without standing in clear."""
+
+import hashlib
+import hmac
+
+SHOWN_DIGITS = 3
+
+
+def mask_phone(number: str) -> str:
+    """The number with all but its last three digits hidden: `•••••••567`. Its length is kept, since it helps people to recognise it."""
+    if len(number) <= SHOWN_DIGITS:
+        return "•" * len(number)
+    return "•" * (len(number) - SHOWN_DIGITS) + number[-SHOWN_DIGITS:]
+
+
+def phone_digits(number: str) -> str:
+    """The number without a leading plus sign, as numbers are compared and hashed."""
+    return number.removeprefix("+")
+
+
+def keyed_hash(hash_key: bytes, data: bytes) -> str:
+    """Lower-case hex of HMAC-SHA-256, by which a key or a number is found again by those who hold the hash key."""
+    return hmac.new(hash_key, data, hashlib.sha256).hexdigest()

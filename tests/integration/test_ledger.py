@@ -1,0 +1,332 @@
+"""The ledger decides when a call may leave: its rules on a real MySQL."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from activities.ledger import (
+    FingerprintMismatch,
+    Ledger,
+    LedgerContradiction,
+    LedgerNotMigrated,
+    LedgerUnavailable,
+    LedgerUnfit,
+    Opened,
+)
+from activities.profile import Answer, LookupReading
+from devstack.site import Site
+from devstack.stack import Devstack
+from recharge.contract import Finding, RecordInput
+from recharge.outcome import LookupAnswer, Outcome, State
+from recharge.sending import NotFoundRules
+from tests.conftest import SiteMaker
+from tests.support.records import record, value
+
+TIMEOUT_S = 5.0
+FORGIVING = NotFoundRules(processing_time_s=-30.0, forgets_after_s=86_400.0)
+"""Rules under which 'not found' counts at once, so that a test need not wait out a deadline."""
+
+
+@pytest.fixture
+async def ledger(site: Site) -> AsyncIterator[Ledger]:
+    opened = Ledger(site.environment["RECHARGE_MYSQL__URL"])
+    yield opened
+    await opened.close()
+
+
+def token() -> str:
+    return secrets.token_hex(16)
+
+
+async def opened(ledger: Ledger, one: RecordInput, name: str | None = None) -> Opened:
+    result = await ledger.open_attempt(one, name or token(), timeout_s=TIMEOUT_S)
+    assert isinstance(result, Opened), result
+    return result
+
+
+async def not_opened(ledger: Ledger, one: RecordInput) -> Finding:
+    result = await ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S)
+    assert isinstance(result, Finding), result
+    return result
+
+
+async def rows(stack: Devstack, site: Site, query: str) -> list[tuple[Any, ...]]:
+    return await stack.mysql.execute(query.replace("FROM ", f"FROM {site.names.database}."))
+
+
+async def test_the_attempt_stands_in_the_ledger_before_the_call(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 7)
+    attempt = await opened(ledger, one)
+    assert attempt.number == 1
+    found = await rows(
+        stack, site, "SELECT number, closed_at, TIMESTAMPDIFF(MICROSECOND, opened_at, deadline_at) FROM recharge_attempts"
+    )
+    assert found == [(1, None, TIMEOUT_S * 1_000_000)]
+    assert await rows(stack, site, "SELECT state, amount, raw_value FROM recharges") == [
+        ("sending", Decimal("10.5000"), one.raw_value)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "sent_again"),
+    [
+        (Outcome.CHARGED, State.SUCCEEDED, False),
+        (Outcome.REFUSED, State.REJECTED, False),
+        (Outcome.NOT_SENT, State.SENDING, True),
+        (Outcome.NOT_CHARGED, State.SENDING, True),
+        (Outcome.PENDING, State.PENDING, False),
+        (Outcome.UNKNOWN, State.IN_DOUBT, False),
+    ],
+)
+async def test_only_an_attempt_that_carried_nothing_out_is_followed_by_another(
+    site: Site, ledger: Ledger, outcome: Outcome, state: State, sent_again: bool
+) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
+    assert finding.state is state
+    if sent_again:
+        assert (await opened(ledger, one)).number == 2
+    else:
+        assert (await not_opened(ledger, one)).state is state
+
+
+async def test_an_open_attempt_of_a_lost_worker_is_in_doubt(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    await opened(ledger, one)
+    assert (await not_opened(ledger, one)).state is State.IN_DOUBT
+    assert await rows(stack, site, "SELECT state FROM recharges") == [("in_doubt",)]
+
+
+async def test_an_opening_whose_commit_reply_was_lost_finds_its_own_row(site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    name = token()
+    first = await opened(ledger, one, name)
+    assert await opened(ledger, one, name) == first
+
+
+async def test_of_many_openings_at_once_one_sends(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    results = await asyncio.gather(*(ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S) for _ in range(16)))
+    assert len([result for result in results if isinstance(result, Opened)]) == 1
+    assert len(await rows(stack, site, "SELECT id FROM recharge_attempts")) == 1
+
+
+async def test_an_answer_that_was_given_up_still_closes_its_attempt(site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    assert (await not_opened(ledger, one)).state is State.IN_DOUBT
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "200 OK", 200, provider_reference="P-1"))
+    facts = await ledger.lookup_facts(one)
+    assert facts.finding.state is State.SUCCEEDED
+    result = await ledger.record_result(one, facts.finding)
+    assert (result.state, result.provider_reference) == (State.SUCCEEDED, "P-1")
+
+
+async def test_closing_twice_is_closing_once(site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    answer = Answer(Outcome.NOT_CHARGED, "429 Too Many Requests", 429, retry_after_s=7.0)
+    first = await ledger.close_attempt(one, attempt.token, answer)
+    assert await ledger.close_attempt(one, attempt.token, answer) == first
+    assert first.retry_after_s == 7.0
+
+
+async def test_a_final_state_is_final_and_written_once(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    first = await ledger.record_result(one, finding)
+    written = await rows(stack, site, "SELECT state, final_at, resolved_by FROM recharges")
+    assert await ledger.record_result(one, finding) == first
+    assert await rows(stack, site, "SELECT state, final_at, resolved_by FROM recharges") == written
+    assert written[0][2] == "answer"
+    assert (await not_opened(ledger, one)).state is State.SUCCEEDED
+
+
+async def test_a_result_without_an_attempt_that_bears_it_out_is_refused(site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    with pytest.raises(LedgerContradiction):
+        await ledger.record_result(one, Finding(State.SUCCEEDED, "a guess"))
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.UNKNOWN, "500", 500))
+    with pytest.raises(LedgerContradiction):
+        await ledger.record_result(one, Finding(State.SUCCEEDED, "a guess"))
+
+
+async def test_an_invalid_record_ends_in_a_row_with_its_bytes(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    raw = b'{"amount": \xff\x00}'
+    one = record(site.source, 3, raw)
+    result = await ledger.record_result(one, Finding(State.INVALID, one.invalid_reason or ""))
+    assert result.state is State.INVALID
+    assert await ledger.record_result(one, Finding(State.INVALID, one.invalid_reason or "")) == result
+    found = await rows(stack, site, "SELECT state, raw_value, raw_key, amount, resolved_by FROM recharges")
+    assert found == [("invalid", raw, b"key", None, "intake")]
+
+
+async def test_another_record_at_the_same_position_is_refused(site: Site, ledger: Ledger) -> None:
+    await opened(ledger, record(site.source, 1))
+    with pytest.raises(FingerprintMismatch, match="RECHARGE_KAFKA__SOURCE"):
+        await ledger.open_attempt(record(site.source, 1, value(amount="99")), token(), timeout_s=TIMEOUT_S)
+
+
+async def test_sources_that_differ_in_case_alone_are_two(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    await opened(ledger, record("EU", 1))
+    await opened(ledger, record("eu", 1))
+    assert len(await rows(stack, site, "SELECT id FROM recharges")) == 2
+
+
+@pytest.mark.parametrize("amount", ["0.10", "999999999999999.9999", "0.0001", "10"])
+async def test_amounts_reach_the_ledger_exactly(stack: Devstack, site: Site, ledger: Ledger, amount: str) -> None:
+    one = record(site.source, 1, value(amount=amount))
+    assert one.transfer is not None, one.invalid_reason
+    await opened(ledger, one)
+    assert await rows(stack, site, "SELECT amount FROM recharges") == [(Decimal(amount),)]
+
+
+# --- Look-ups ---------------------------------------------------------------------------------------------------------
+
+
+async def doubt(ledger: Ledger, one: RecordInput) -> None:
+    attempt = await opened(ledger, one)
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.UNKNOWN, "500", 500))
+
+
+async def looked_up(ledger: Ledger, one: RecordInput, answer: LookupAnswer, rules: NotFoundRules = FORGIVING) -> Finding:
+    facts = await ledger.lookup_facts(one)
+    assert facts.attempt is not None
+    reading = LookupReading(answer, f"the look-up said {answer}", 200)
+    return await ledger.apply_lookup(one, facts.attempt, reading, asked_at=facts.now, rules=rules)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (LookupAnswer.CHARGED, State.SUCCEEDED),
+        (LookupAnswer.REFUSED, State.REJECTED),
+        (LookupAnswer.PENDING, State.IN_DOUBT),
+        (LookupAnswer.UNREADABLE, State.IN_DOUBT),
+        (LookupAnswer.NOT_FOUND, State.SENDING),
+    ],
+)
+async def test_a_look_up_decides_what_nobody_here_can_know(
+    site: Site, ledger: Ledger, answer: LookupAnswer, state: State, is_open: bool
+) -> None:
+    one = record(site.source, 1)
+    if is_open:
+        await opened(ledger, one)
+    else:
+        await doubt(ledger, one)
+    finding = await looked_up(ledger, one, answer)
+    assert finding.state is state
+    if state in {State.SUCCEEDED, State.REJECTED}:
+        assert (await ledger.record_result(one, finding)).state is state
+
+
+async def test_not_found_before_the_processing_time_is_over_is_no_verdict(site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    finding = await looked_up(ledger, one, LookupAnswer.NOT_FOUND, NotFoundRules(60.0, 86_400.0))
+    assert finding.state is State.IN_DOUBT
+    assert (await not_opened(ledger, one)).state is State.IN_DOUBT
+
+
+async def test_not_found_pays_for_one_more_attempt_and_counts_once(site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    assert (await looked_up(ledger, one, LookupAnswer.NOT_FOUND)).state is State.SENDING
+    again = await opened(ledger, one)
+    assert (again.number, again.after_unknown) == (2, True)
+    await ledger.close_attempt(one, again.token, Answer(Outcome.UNKNOWN, "500", 500))
+    assert (await looked_up(ledger, one, LookupAnswer.NOT_FOUND)).state is State.IN_DOUBT
+
+
+async def test_not_found_after_the_provider_acknowledged_is_no_verdict(site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.PENDING, "202 Accepted", 202))
+    assert (await looked_up(ledger, one, LookupAnswer.NOT_FOUND)).state is State.PENDING
+
+
+async def test_a_late_answer_replaces_a_verdict_where_nothing_else_was_decided(site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    assert (await looked_up(ledger, one, LookupAnswer.NOT_FOUND)).state is State.SENDING
+    finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    assert finding.state is State.SUCCEEDED
+    assert (await not_opened(ledger, one)).state is State.SUCCEEDED
+
+
+async def test_a_late_answer_after_another_attempt_is_kept_beside_it(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    one = record(site.source, 1)
+    first = await opened(ledger, one)
+    await looked_up(ledger, one, LookupAnswer.NOT_FOUND)
+    second = await opened(ledger, one)
+    await ledger.close_attempt(one, first.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    finding = await ledger.close_attempt(one, second.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    assert finding.state is State.SUCCEEDED
+    found = await rows(stack, site, "SELECT number, outcome, late_outcome FROM recharge_attempts ORDER BY number")
+    assert found == [(1, "unknown", "charged"), (2, "charged", None)]
+
+
+# --- The server -------------------------------------------------------------------------------------------------------
+
+
+async def test_an_unmigrated_ledger_says_to_migrate(stack: Devstack, site_numbers: Any) -> None:
+    site = await stack.site(f"bare-{next(site_numbers)}")
+    bare = Ledger(site.environment["RECHARGE_MYSQL__URL"])
+    try:
+        with pytest.raises(LedgerNotMigrated, match="recharge migrate"):
+            await bare.check()
+    finally:
+        await bare.close()
+
+
+async def test_a_newer_schema_is_refused(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    await ledger.check()
+    await stack.mysql.execute(f"UPDATE {site.names.database}.alembic_version SET version_num = '9999'")
+    with pytest.raises(LedgerUnfit, match="newer"):
+        await ledger.check()
+
+
+async def test_a_server_that_may_lose_a_commit_is_refused_by_the_variables_name(stack: Devstack, ledger: Ledger) -> None:
+    await stack.mysql.execute("SET GLOBAL sync_binlog = 0")
+    try:
+        with pytest.raises(LedgerUnfit, match="sync_binlog=0"):
+            await ledger.check()
+    finally:
+        await stack.mysql.execute("SET GLOBAL sync_binlog = 1")
+
+
+async def test_a_wrong_password_is_told_without_showing_it(site: Site) -> None:
+    url = site.environment["RECHARGE_MYSQL__URL"]
+    wrong = Ledger(url.replace("@", "wr0ng@", 1))
+    try:
+        with pytest.raises(LedgerUnfit, match="RECHARGE_MYSQL__URL") as told:
+            await wrong.check()
+        assert "wr0ng" not in str(told.value)
+    finally:
+        await wrong.close()
+
+
+async def test_migrating_twice_changes_nothing(make_site: SiteMaker) -> None:
+    from activities.migrations import migrate
+
+    site = await make_site()
+    url = site.migrate_environment["RECHARGE_MYSQL__URL"]
+    assert await asyncio.gather(migrate(url), migrate(url)) == ["0001", "0001"]
+
+
+async def test_a_server_that_is_away_is_unavailable_in_one_line() -> None:
+    away = Ledger("mysql://u:p@127.0.0.1:1/nowhere")
+    try:
+        with pytest.raises(LedgerUnavailable, match=r"127\.0\.0\.1:1") as told:
+            await away.check()
+        assert "\n" not in str(told.value)
+    finally:
+        await away.close()

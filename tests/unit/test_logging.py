@@ -1,0 +1,118 @@
+"""Logs let one follow a record by its workflow id, as text for people or JSON for machines, and never show a customer's number."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app.logging import configure_logging, mask_text
+from recharge.settings import LogLevel
+
+WORKFLOW_ID = "topups-2026:credit-transfers:3:1234567"
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def fail_for(donor: str) -> None:
+    raise ValueError(f"refused for {donor}")
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_of_json_has_its_time_in_utc_and_the_workflow_id(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(json=True, level=LogLevel.INFO)
+    structlog.get_logger("ingest").info("started", workflow_id=WORKFLOW_ID, offset=1234567)
+    (line,) = logged(capsys)
+    timestamp = line.pop("timestamp")
+    assert isinstance(timestamp, str)
+    assert timestamp.endswith("Z")
+    assert line == {
+        "event": "started",
+        "level": "info",
+        "logger": "ingest",
+        "workflow_id": WORKFLOW_ID,
+        "offset": 1234567,
+    }
+
+
+def test_the_libraries_log_through_the_same_renderer_and_the_noisy_ones_only_warnings(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging(json=True, level=LogLevel.DEBUG)
+    logging.getLogger("temporalio.worker").info("polling %s", "5511987654321")
+    logging.getLogger("aiokafka.consumer").info("heartbeat")
+    logging.getLogger("aiokafka.consumer").warning("lost")
+    events = [(line["logger"], line["event"]) for line in logged(capsys)]
+    assert events == [("temporalio.worker", "polling ••••••••••321"), ("aiokafka.consumer", "lost")]
+
+
+def test_numbers_are_masked_in_every_text_exceptions_included(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(json=True, level=LogLevel.INFO)
+    log = structlog.get_logger()
+    try:
+        fail_for("5511987654321")
+    except ValueError:
+        log.exception(
+            "failed for +5511987654321", error="5511987654321", said={"to 5511987654321": ["5511987654321"]}, odd=object
+        )
+    text = capsys.readouterr().err
+    assert "5511987654321" not in text
+    assert "ValueError: refused for ••••••••••321" in text
+
+
+def test_a_console_shows_the_same_without_json(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(json=False, level=LogLevel.INFO)
+    log = structlog.get_logger("worker")
+    log.debug("unseen")
+    try:
+        fail_for("5511987654321")
+    except ValueError:
+        log.exception("failed", workflow_id=WORKFLOW_ID)
+    text = capsys.readouterr().err
+    assert "unseen" not in text
+    assert WORKFLOW_ID in text
+    assert "5511987654321" not in text
+    assert "Traceback" in text
+
+
+def test_the_level_is_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RECHARGE_LOG__LEVEL", "error")
+    configure_logging()
+    log = structlog.get_logger()
+    log.warning("unseen")
+    log.error("seen")
+    assert [line["event"] for line in logged(capsys)] == ["seen"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("for +5511987654321.", "for •••••••••••321."),
+        ("12345 and 1234", "••345 and 1234"),
+        ("tel5511987654321x", "tel••••••••••321x"),
+        ("donor:5511987654321", "donor:••••••••••321"),
+        ("1234567890123456", "1234567890123456"),
+        (f"start {WORKFLOW_ID} again", f"start {WORKFLOW_ID} again"),
+        ("at 2026-11-24T22:46:29.123456Z", "at 2026-11-24T22:46:29.123456Z"),
+        ("at 2026-11-24 22:46:29.123456", "at 2026-11-24 22:46:29.123456"),
+        ("127.0.0.1:34567 and kafka-1.example.net:19093", "127.0.0.1:34567 and kafka-1.example.net:19093"),
+        ("00-0af7651916cd43dd8448eb211c80319c-x", "00-0af7651916cd43dd8448eb211c80319c-x"),
+        ("a" * 10 + "12345" * 10 + "bcde", "a" * 10 + "12345" * 10 + "bcde"),
+    ],
+)
+def test_only_what_may_be_a_customers_number_is_masked(text: str, shown: str) -> None:
+    assert mask_text(text) == shown
