@@ -8,6 +8,7 @@ know. Between the look and the system call a freeze cannot be excluded.
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -297,4 +298,7 @@ def _reason(error: OSError) -> str:
         return f"the provider's certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).replace("_", " ").lower()
-    return error.strerror or (str(error) or "it took too long")
+    if isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    # asyncio words its own errors around the address, so the number is asked; its time-out alone has none.
+    return os.strerror(error.errno) if error.errno else str(error) or "it took too long"

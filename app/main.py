@@ -1,12 +1,11 @@
 """The command line: one command a process, errors in one line, exit status 0 only for success."""
 
 import asyncio
-from collections.abc import Callable
+import importlib
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-from ingest.errors import IntakeProblem
 
 from activities.ledger import LedgerError
 from app import process
@@ -16,12 +15,15 @@ from app.environment import (
     MigrateEnvironment,
     ProduceEnvironment,
     RunEnvironment,
-    SettingsError,
     WorkerEnvironment,
     load,
 )
 from app.logging import configure_logging
+from app.produce import ProduceProblem
+from app.setting_problems import SettingsError
 from app.temporal import TemporalProblem
+from ingest.kafka_words import KafkaProblem
+from ingest.starter_words import FingerprintMismatch, StarterProblem
 
 E = TypeVar("E", bound=Environment)
 
@@ -86,8 +88,12 @@ def produce(
     from app.produce import run  # noqa: PLC0415
 
     settings = _settings(ProduceEnvironment)
-    for line in asyncio.run(run(settings, file, key=key, partition=partition)):
-        typer.echo(line)
+
+    async def send() -> None:
+        async for line in run(settings, file, key=key, partition=partition):
+            typer.echo(line)
+
+    asyncio.run(send())
 
 
 @cli.command()
@@ -95,48 +101,42 @@ def dev(
     folder: Annotated[Path, typer.Option(help="Where the stack keeps its data.")] = Path(".devstack"),
 ) -> None:
     """Keep the whole local stack up, with an intake and a worker, until Ctrl-C."""
-    run = _devstack("app.dev")
-    process.serve(lambda stop: run(folder, stop))
+    module = _devstack("app.dev")
+    process.serve(lambda stop: module.run(folder, stop))
 
 
 @cli.command()
 def demo(
     folder: Annotated[
-        Path | None, typer.Option(help="Where the stack keeps its data; a temporary folder where it is left out.")
+        Path | None, typer.Option(help="Where the stack keeps its data; a temporary folder by default.")
     ] = None,
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the Web UI up after the verdict, until Ctrl-C.")] = False,
 ) -> None:
     """Three records on the whole local stack: an error of the provider, a killed worker, and each carried out once."""
-    run = _devstack("app.demo")
-    _leave(asyncio.run(run(folder)))
+    module = _devstack("app.demo")
+    process.leave(asyncio.run(module.run(folder, keep=keep)))
 
 
-def _devstack(module: str) -> Callable[..., object]:
-    """The `run` of a command that needs the extra `devstack`, or one line that says so."""
-    import importlib  # noqa: PLC0415
-
+def _devstack(module: str) -> Any:  # noqa: ANN401  # a module
+    """The module of a command that needs the extra `devstack`, or one line that says so."""
     try:
-        return importlib.import_module(module).run
+        return importlib.import_module(module)
     except ImportError as error:
         if error.name is None or error.name.split(".")[0] not in {"devstack", "h11", "psutil", "trustme"}:
             raise
-        _refuse(
-            f"this command needs the local stack ({error.name} is not installed); run: pip install 'recharge[devstack]'",
-            process.EXIT_USAGE,
-        )
+        lacking = f"this command needs the local stack, and {error.name} is not installed"
+        _refuse(f"recharge: {lacking}; run: pip install 'recharge[devstack]'", process.EXIT_USAGE)
 
 
 def _settings(kind: type[E]) -> E:
     settings = load(kind)
-    configure_logging(settings.log)
+    configure_logging(level=settings.log.level)
     return settings
 
 
 def _refuse(message: str, status: int) -> NoReturn:
     typer.echo(message, err=True)
-    process.leave(status)
-
-
-def _leave(status: int) -> NoReturn:
     process.leave(status)
 
 
@@ -150,7 +150,7 @@ def main() -> NoReturn:
         process.leave(process.EXIT_FAILED)
     except SettingsError as error:
         _refuse(str(error), process.EXIT_USAGE)
-    except (LedgerError, TemporalProblem, IntakeProblem) as error:
+    except (LedgerError, TemporalProblem, KafkaProblem, StarterProblem, FingerprintMismatch, ProduceProblem) as error:
         _refuse(f"recharge: {error}", process.EXIT_FAILED)
     except KeyboardInterrupt:
         process.leave(process.EXIT_SIGNAL_BASE + 2)

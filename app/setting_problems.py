@@ -34,6 +34,7 @@ _WORDS = {
     "too_short": "must have at least {min_length} characters",
     "string_unicode": "must be text in UTF-8",
     "string_too_long": "must have at most {max_length} characters",
+    "too_long": "must have at most {max_length} characters",
 }
 
 

@@ -107,8 +107,9 @@ async def register_search_attributes(client: Client) -> list[str]:
     if missing:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(
-                namespace=client.namespace, search_attributes={name: int(kind) for name, kind in missing.items()}
-            ),  # type: ignore[misc]
+                namespace=client.namespace,
+                search_attributes={name: int(kind) for name, kind in missing.items()},  # type: ignore[misc],  # type: ignore[arg-type]  # protobuf takes the enum members
+            ),
             timeout=timedelta(seconds=limits.RPC_TIMEOUT_S),
         )
         await _wait_until_registered(client)

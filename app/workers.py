@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
-from activities.provider import Provider
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
@@ -14,6 +13,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.calls import CallsInFlight
 from activities.ledger import Ledger, LedgerUnavailable
 from activities.look_up import LookUp
+from activities.provider import Provider
 from activities.recharge import Recharge
 from activities.record_result import RecordResult
 from app.temporal import check_search_attributes
@@ -69,6 +69,7 @@ async def worker(
             workflow_runner=SandboxedWorkflowRunner(
                 restrictions=SandboxRestrictions.default.with_passthrough_modules("recharge")
             ),
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_TIMEOUT_S),
             max_cached_workflows=limits.WORKFLOWS_CACHED_MAX,
             max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
             max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),

@@ -123,18 +123,21 @@ class KafkaBroker(ManagedServer):
         arguments = ["format", "--cluster-id", cluster_id, "--config", str(self.folder / "server.properties")]
         for user in _USERS:
             arguments += ["--add-scram", f"{_MECHANISM}=[name={user},password={self.password(user)}]"]
-        process = self._start_java("kafka-format", "kafka.tools.StorageTool", arguments)
+        # Its output repeats the users' stored keys, so it is kept only where it explains a failure.
+        log_file = self.folder / "kafka-format.log"
+        process = self._start_java("kafka-format", "kafka.tools.StorageTool", arguments, log_file)
         try:
             status = await process.wait(_FORMAT_TIMEOUT_S)
             if status != 0:
                 process.raise_if_ended("it had formatted Kafka's data folder")
+            log_file.unlink()
         finally:
             await process.kill_and_wait()
 
     def _launch(self) -> ManagedProcess:
-        return self._start_java(self.name, "kafka.Kafka", [str(self.folder / "server.properties")])
+        return self._start_java(self.name, "kafka.Kafka", [str(self.folder / "server.properties")], self.log_file)
 
-    def _start_java(self, name: str, main_class: str, arguments: Sequence[str]) -> ManagedProcess:
+    def _start_java(self, name: str, main_class: str, arguments: Sequence[str], log_file: Path) -> ManagedProcess:
         # Passwords go by a file that only its owner may read; everybody may read a command line.
         argv = [*self._archive_options(name), *self._installation.options, main_class, *arguments]
         argument_file = self._write_private(f"{name}.arguments", "".join(f'"{each}"\n' for each in argv))
@@ -142,7 +145,7 @@ class KafkaBroker(ManagedServer):
             name,
             [str(self._installation.java), f"@{argument_file}"],
             minimal_environment(),
-            self.log_file,
+            log_file,
             self.folder,
         )
 

@@ -10,6 +10,7 @@ from collections import deque
 class PartitionProgress:
     """The progress of one partition under one assignment.
 
+    - *start*: the offset at which the assignment began to read.
     - *position*: the offset from which Kafka fetches next. Every record below it was either handed over or will never be.
     - *fetched*: a record that Kafka handed over under this assignment.
     - *final*: a fetched record in a final state, in the ledger, its dead letter (if it has one) acknowledged.
@@ -17,8 +18,9 @@ class PartitionProgress:
     - *final beyond*: the final records above the commit offset. They are what a restart would otherwise look at again.
     """
 
-    def __init__(self, position: int) -> None:
-        self._position = position
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self._position = start
         self._not_passed: deque[int] = deque()
         self._final_beyond: set[int] = set()
 

@@ -62,10 +62,12 @@ class DeadLetters:
         try:
             writer = await self._running_writer()
             await writer.write(self._topic, key, value, headers)
-        except kafka_words.DeadLetterTooLarge as problem:
+        except kafka_words.RecordTooLarge as problem:
             if tries == 0:
                 _log.error(
-                    "lane is held: its dead letter is too large", workflow_id=record.workflow_id, problem=str(problem)
+                    "lane is held: its dead letter is too large for the topic",
+                    workflow_id=record.workflow_id,
+                    problem=str(problem),
                 )
             await asyncio.sleep(limits.HELD_LANE_POLL_S)
             return False

@@ -6,8 +6,10 @@ worth waiting for.
 
 from typing import ClassVar
 
+from ingest.errors import IntakeProblem
 
-class KafkaProblem(Exception):
+
+class KafkaProblem(IntakeProblem):
     """Something is wrong between this service and Kafka."""
 
     fatal: ClassVar[bool] = True
@@ -44,14 +46,14 @@ class SettingUnusable(KafkaProblem):
     """A setting names something that cannot be used, such as a file that is no certificate."""
 
 
-class CommitRefused(KafkaProblem):
-    """The group changed hands in the meantime, so that somebody else may commit for the partition now."""
+class AssignmentLost(KafkaProblem):
+    """The group changed hands in the meantime: the partition may be somebody else's now."""
 
     fatal = False
 
 
-class DeadLetterTooLarge(KafkaProblem):
-    """The dead-letter topic takes no record of this size. An operator can raise its limit."""
+class RecordTooLarge(KafkaProblem):
+    """The topic takes no record of this size. An operator can raise its limit."""
 
     fatal = False
 
@@ -150,9 +152,9 @@ def offset_gone(topic: str, partition: int, offset: int, earliest: int, end: int
     )
 
 
-def dead_letter_too_large(topic: str, needed_bytes: int) -> DeadLetterTooLarge:
-    """The broker refused a dead letter for its size."""
-    return DeadLetterTooLarge(
-        f"The dead-letter topic {topic!r} refuses a record of {needed_bytes} bytes: raise its max.message.bytes above that "
-        "(and the broker's message.max.bytes where that is lower). Its record waits until then."
+def record_too_large(topic: str, size_bytes: int) -> RecordTooLarge:
+    """The broker refused a record for its size."""
+    return RecordTooLarge(
+        f"The topic {topic!r} refuses a record of {size_bytes} bytes, headers included: raise its max.message.bytes well above that, "
+        "and the broker's message.max.bytes where that is lower."
     )

@@ -5,7 +5,7 @@ start whose answer was lost, or that of another ingester, or another record at t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -134,7 +134,7 @@ class Starter:
         return handle, True
 
     def _search_attributes(self, record: RecordInput, kafka_key: bytes | None) -> TypedSearchAttributes:
-        pairs: list[SearchAttributePair[str] | SearchAttributePair[int] | SearchAttributePair[list[str]]] = [
+        pairs: list[SearchAttributePair[str] | SearchAttributePair[int] | SearchAttributePair[Sequence[str]]] = [
             SearchAttributePair(contract.STATUS, State.SENDING.value),
             SearchAttributePair(contract.TOPIC, record.topic),
             SearchAttributePair(contract.PARTITION, record.partition),
@@ -176,27 +176,25 @@ class Starter:
         try:
             done, _ = await asyncio.wait({waiting}, timeout=_OPEN_AFTER_S)
             if not done:
-                await self._check_memo(record, await self._describe(record, handle))
+                await self._describe(record, handle)
             return await waiting
         finally:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
     async def _describe(self, record: RecordInput, handle: _Handle) -> WorkflowExecutionDescription:
-        return await self._patiently(record.workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
-
-    @staticmethod
-    async def _check_memo(record: RecordInput, described: WorkflowExecutionDescription) -> None:
+        """What Temporal says about a run, whose memo has to hold the record's fingerprint."""
+        described = await self._patiently(record.workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
         known = await described.memo_value(contract.MEMO_FINGERPRINT, None)
         if known != record.fingerprint:
             raise words.fingerprint_mismatch(record, known)
+        return described
 
     async def _newer_run(self, record: RecordInput, ended: _Handle, why: str) -> _Handle:
         """Hold the lane until the newest run is one that can be awaited. A run that was ended by a reset has a newer one at once."""
         held_run_id: str | None = None
         while True:
             described = await self._describe(record, self._handle(record, None))
-            await self._check_memo(record, described)
             is_other_run = described.run_id != ended.result_run_id
             if described.status is WorkflowExecutionStatus.RUNNING or (
                 described.status is WorkflowExecutionStatus.COMPLETED and is_other_run

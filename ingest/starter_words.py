@@ -1,13 +1,14 @@
 """What can be wrong between the intake and Temporal, each in one line that says what to do."""
 
+from ingest.errors import IntakeProblem
 from recharge.contract import RecordInput
 
 
-class StarterProblem(Exception):
+class StarterProblem(IntakeProblem):
     """No workflow can be started until somebody changes a setting, a permission or the namespace. Waiting cannot help."""
 
 
-class FingerprintMismatch(Exception):
+class FingerprintMismatch(IntakeProblem):
     """The position was used before, by another record: this topic is not the one that the source's name stands for."""
 
 

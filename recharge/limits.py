@@ -102,6 +102,10 @@ RECORD_RESULT_TIMEOUT_S = 60.0
 
 WORKFLOW_TASK_TIMEOUT_S = 10.0
 
+STICKY_TIMEOUT_S = 2.0
+"""How long a workflow task waits for the worker that knows its workflow, before any worker may have it. A killed worker costs
+each of its records this much once; a busy one only a replay."""
+
 ACTIVITIES_IN_FLIGHT_MAX = 200
 """Activity slots of one worker. A record in doubt holds none between two looks."""
 

@@ -86,7 +86,7 @@ async def calling(
     except (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError) as error:
         raise words.permission_missing(operation, resource, settings.sasl_username) from error
     except (errors.CommitFailedError, errors.IllegalStateError) as error:
-        raise words.CommitRefused(f"The group changed hands while {doing} ({error}).") from error
+        raise words.AssignmentLost(f"The group changed hands while {doing} ({error}).") from error
     except errors.KafkaError as error:
         raise words.unreachable(settings.bootstrap_servers, f"{error} while {doing}") from error
 

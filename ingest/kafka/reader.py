@@ -18,6 +18,8 @@ _REBALANCE_TIMEOUT_S = 15.0
 """How long the group waits for a member to give its partitions back. Below the request time-out, or joining would end in one."""
 _FETCH_WAIT_S = 0.5
 """How long a broker holds a fetch that finds nothing."""
+_NO_PARTITION = 2**31 - 1
+"""A partition that no topic has. aiokafka takes 'none of them' for 'all of them'."""
 _POLL_SLACK_S = 1.0
 """What a poll may take beyond its own time-out. In a rebalance aiokafka would wait in it without limit."""
 
@@ -107,7 +109,11 @@ class RecordReader:
     async def poll(
         self, partitions: Collection[int], *, records_max: int, timeout_s: float
     ) -> dict[int, list[KafkaRecord]]:
-        """The next records of these partitions (of every one where none is named), or nothing within the time-out.
+        """The next records of these partitions, or nothing within the time-out.
+
+        A partition that is not named is as good as paused: what was fetched ahead of it is kept, and no more is fetched. Kafka's own
+        pause would throw that away and fetch it again, for every few hundred records a whole megabyte. With no partition named, the call
+        keeps the membership alive and raises what is wrong with it.
 
         Returning from this call gives no other task a chance to run, so `position` belongs to what it returned.
 
@@ -119,7 +125,9 @@ class RecordReader:
             try:
                 async with asyncio.timeout(timeout_s + _POLL_SLACK_S):
                     found = await self._consumer.getmany(
-                        *map(self._at, partitions), timeout_ms=milliseconds(timeout_s), max_records=records_max
+                        *map(self._at, partitions or (_NO_PARTITION,)),
+                        timeout_ms=milliseconds(timeout_s),
+                        max_records=records_max,
                     )
             except (TimeoutError, errors.NoOffsetForPartitionError):
                 # A rebalance is going on; or a partition has no committed offset, where the caller is about to seek.
@@ -136,22 +144,21 @@ class RecordReader:
             return position
 
     def seek(self, partition: int, offset: int) -> None:
-        """Read on from this offset; whatever was fetched ahead is dropped."""
-        self._consumer.seek(self._at(partition), offset)
+        """Read on from this offset; whatever was fetched ahead is dropped.
 
-    def pause(self, partition: int) -> None:
-        """Fetch no more of a partition until `resume`."""
-        self._consumer.pause(self._at(partition))
-
-    def resume(self, partition: int) -> None:
-        """Fetch a paused partition again."""
-        self._consumer.resume(self._at(partition))
+        Raises:
+            AssignmentLost: the partition is not ours any more.
+        """
+        try:
+            self._consumer.seek(self._at(partition), offset)
+        except errors.IllegalStateError as error:
+            raise words.AssignmentLost(f"Partition {partition} is not ours any more.") from error
 
     async def commit(self, offsets: Mapping[int, int], *, timeout_s: float = limits.KAFKA_CALL_TIMEOUT_S) -> None:
         """Commit an offset for each of these partitions.
 
         Raises:
-            CommitRefused: a partition is not ours any more.
+            AssignmentLost: a partition is not ours any more.
             KafkaProblem: the commit may or may not have been carried out.
         """
         commits = {self._at(partition): OffsetAndMetadata(offset, "") for partition, offset in offsets.items()}

@@ -1,6 +1,7 @@
-"""The producer of dead letters."""
+"""The producer of dead letters, and of what `recharge produce` sends."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer, errors
 
@@ -12,6 +13,14 @@ from recharge.settings import KafkaSettings
 _REQUEST_BYTES_MAX = 100 * limits.MIB
 """A broker reads no larger request by default; the topic's own limit comes first."""
 _BATCH_BYTES = 16 * limits.KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where an acknowledged record stands."""
+
+    partition: int
+    offset: int
 
 
 class RecordWriter:
@@ -44,17 +53,26 @@ class RecordWriter:
             await closed_in_time(self._producer.client.close())
 
     async def write(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
-    ) -> None:
-        """Write one record and wait for its acknowledgement.
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+        *,
+        partition: int | None = None,
+    ) -> Written:
+        """Write one record and wait for its acknowledgement. The key chooses the partition where none is named.
 
         Raises:
-            DeadLetterTooLarge: the topic takes no record of this size.
+            RecordTooLarge: the topic takes no record of this size.
             KafkaProblem: it may or may not have been written.
         """
         size_bytes = len(key or b"") + len(value or b"") + sum(len(name) + len(text or b"") for name, text in headers)
-        async with calling(self._settings, "writing a dead letter", operation="Write", resource=f"topic {topic!r}"):
+        async with calling(self._settings, "writing a record", operation="Write", resource=f"topic {topic!r}"):
             try:
-                await self._producer.send_and_wait(topic, value=value, key=key, headers=list(headers))
+                written = await self._producer.send_and_wait(
+                    topic, value=value, key=key, headers=list(headers), partition=partition
+                )
             except (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError) as error:
-                raise words.dead_letter_too_large(topic, size_bytes) from error
+                raise words.record_too_large(topic, size_bytes) from error
+            return Written(written.partition, written.offset)

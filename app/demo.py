@@ -1,0 +1,109 @@
+"""`recharge demo`: three records on the real servers, an error and a killed worker in their way, and each carried out once."""
+
+import asyncio
+import contextlib
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from app.demo_verdict import Evidence, gather, is_met, show
+from app.local import local_stack
+from app.supervisor import Supervisor
+from app.timeline import Timeline
+from devstack.processes import ManagedProcess
+from devstack.simulator.seed import seed_records
+from devstack.site import Site
+from devstack.stack import Devstack
+
+_DEADLINE_S = 60.0
+_POLL_S = 0.2
+
+
+async def run(folder: Path | None, *, keep: bool = False) -> int:
+    """Play the demo and return its exit status: 0 where every record was carried out once, in order, and committed."""
+    console = Console(highlight=False)
+    async with AsyncExitStack() as cleanup:
+        if folder is None:
+            folder = Path(
+                cleanup.enter_context(tempfile.TemporaryDirectory(prefix="recharge-demo-", ignore_cleanup_errors=True))
+            )
+        console.print(
+            "[bold]recharge demo[/bold]: three records in one partition; the second meets an error and a crash.\n"
+        )
+        stack, site = await cleanup.enter_async_context(
+            local_stack(folder, lambda text: console.print(f"[dim]  {text}[/dim]"))
+        )
+        timeline = Timeline(console, stack.simulator.client)
+        timeline.follow_logs(lambda: (process.log_file for process in site.processes))
+        await cleanup.enter_async_context(_running(site, timeline))
+        workflow_ids = await _produce(stack, site, timeline)
+        link = f"{stack.temporal.ui_url}/namespaces/{stack.temporal.namespace}/workflows/{workflow_ids[1]}"
+        console.print(f"[dim]  Temporal Web UI: {link}[/dim]\n")
+        await cleanup.enter_async_context(_in_background(timeline))
+        evidence = await _until_final(stack, site, workflow_ids)
+        await asyncio.sleep(1.0)  # For the eye: the last lines of the timeline come a moment later.
+    return await _end(console, evidence, link, keep=keep)
+
+
+async def _end(console: Console, evidence: Evidence, link: str, *, keep: bool) -> int:
+    del link, keep
+    show(console, evidence)
+    return 0 if is_met(evidence) else 1
+
+
+@asynccontextmanager
+async def _running(site: Site, timeline: Timeline) -> AsyncIterator[None]:
+    """Intake and worker, the worker restarted when it dies."""
+
+    def started(command: str, process: ManagedProcess) -> None:
+        timeline.tell("demo", f"{command} runs as process {process.pid}")
+
+    def died(command: str, process: ManagedProcess) -> None:
+        timeline.tell("demo", f"{command} {process.pid} has died; a new one is started")
+
+    supervisors = [Supervisor(site, command, died, started) for command in ("worker", "ingest")]
+    tasks = [asyncio.create_task(supervisor.run()) for supervisor in supervisors]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _in_background(timeline: Timeline) -> AsyncIterator[None]:
+    task = asyncio.create_task(timeline.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _produce(stack: Devstack, site: Site, timeline: Timeline) -> list[str]:
+    """Send the three records and return their workflow ids."""
+    records = seed_records()
+    first = (await stack.kafka.end_offsets(site.topic))[0]
+    await stack.kafka.produce(site.topic, [(b"demo", json.dumps(record).encode(), 0, []) for record in records])
+    workflow_ids = [f"{site.source}:{site.topic}:0:{first + number}" for number in range(len(records))]
+    for number, workflow_id in enumerate(workflow_ids, start=1):
+        timeline.name(workflow_id, f"record {number}")
+        timeline.tell("kafka", f"record produced, offset {first + number - 1}", workflow_id)
+    return workflow_ids
+
+
+async def _until_final(stack: Devstack, site: Site, workflow_ids: list[str]) -> Evidence:
+    """Wait until everything is committed, or until the demo's time is over, and return what is there."""
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + _DEADLINE_S
+    while True:
+        evidence = await gather(stack, site, workflow_ids)
+        if is_met(evidence) or loop.time() > ends_s:
+            return evidence
+        await asyncio.sleep(_POLL_S)

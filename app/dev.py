@@ -1,0 +1,58 @@
+"""`recharge dev`: the whole local stack with an intake and a worker, until Ctrl-C."""
+
+import asyncio
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from app.local import local_stack
+from app.supervisor import Supervisor, Told
+from devstack.processes import ManagedProcess
+from devstack.site import Site
+from devstack.stack import Devstack
+
+
+async def run(folder: Path, stop: asyncio.Event) -> None:
+    """Keep everything up until `stop` is set. A worker or an intake that died is told and started again."""
+    console = Console()
+    async with local_stack(folder, lambda text: console.print(f"[dim]{text}[/dim]", highlight=False)) as (stack, site):
+        supervisors = [Supervisor(site, command, _died(console), _started(console)) for command in ("worker", "ingest")]
+        console.print(_addresses(stack, site))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(supervisor.run()) for supervisor in supervisors]
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+    console.print("stopped; the data stays in", str(folder), highlight=False)
+
+
+def _addresses(stack: Devstack, site: Site) -> Table:
+    table = Table(title="recharge dev", show_header=False, title_justify="left", title_style="bold")
+    table.add_row("Temporal Web UI", f"{stack.temporal.ui_url}/namespaces/{stack.temporal.namespace}/workflows")
+    table.add_row("Temporal", stack.temporal.address)
+    table.add_row("Kafka (SASL_SSL)", f"{stack.kafka.bootstrap_servers}, topic {site.topic}")
+    table.add_row("MySQL (TLS)", stack.mysql.address)
+    table.add_row("provider simulator", stack.simulator.url)
+    table.add_row("three records at once", f"curl -X POST {stack.simulator.control_url}/dummyProducerCrash")
+    table.add_row("records of yours", f"RECHARGE_ENV_FILE={site.folder}/producer.env recharge produce FILE")
+    table.add_row("settings", str(site.environment_file))
+    table.add_row("logs", f"{site.folder}/*.log")
+    return table
+
+
+def _started(console: Console) -> Told:
+    return lambda command, process: console.print(
+        f"{command} runs, process {process.pid}, log {process.log_file}", highlight=False
+    )
+
+
+def _died(console: Console) -> Told:
+    def told(command: str, process: ManagedProcess) -> None:
+        status = process.returncode
+        how = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+        console.print(
+            f"[bold red]{command} {how}[/bold red] (process {process.pid}); a new one is started", highlight=False
+        )
+
+    return told

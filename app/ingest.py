@@ -1,0 +1,30 @@
+"""`recharge ingest`: the intake."""
+
+import asyncio
+
+import structlog
+from temporalio.client import Client
+
+from app.environment import IngestEnvironment
+from app.temporal import connect
+from ingest.consumer import Ingester
+from ingest.starter import Starter
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: IngestEnvironment, stop: asyncio.Event) -> None:
+    """Read the topic until `stop` is set, then commit what is final and leave the rest to the next start."""
+    await intake(await connect(), settings, eager=False).run(stop)
+    log.info("intake has stopped")
+
+
+def intake(client: Client, settings: IngestEnvironment, *, eager: bool) -> Ingester:
+    """The intake over a client. `eager` asks for the first workflow task at once, for a worker on the same client."""
+    starter = Starter(
+        client,
+        task_queue=settings.temporal.task_queue,
+        hash_key=settings.privacy.hash_key.get_secret_value().encode(),
+        eager=eager,
+    )
+    return Ingester(settings.kafka, settings.ingest, starter)

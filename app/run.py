@@ -1,0 +1,20 @@
+"""`recharge run`: intake and worker in one process, on one Temporal client, with eager start."""
+
+import asyncio
+
+import structlog
+
+from app.environment import RunEnvironment
+from app.ingest import intake
+from app.temporal import connect
+from app.workers import worker
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: RunEnvironment, stop: asyncio.Event) -> None:
+    """Work until `stop` is set: the intake ends first, since its records in flight need the worker."""
+    client = await connect()
+    async with worker(client, settings.temporal, settings.mysql, settings.provider):
+        await intake(client, settings, eager=True).run(stop)
+    log.info("intake and worker have stopped")

@@ -1,0 +1,82 @@
+"""Makes the topics and the access rules of docker-compose.yml, as Kafka's administrator. Safe to repeat.
+
+The names come from the service's own settings, `RECHARGE_KAFKA__…`, with the administrator as the SASL user.
+"""  # noqa: INP001 - a program of the compose stack, never imported by the service
+
+import argparse
+import asyncio
+import ssl
+import sys
+from typing import Any
+
+from app.environment import ProduceEnvironment, SettingsError, load
+from devstack.errors import DevstackError
+from devstack.kafka import PRODUCER, SERVICE
+from devstack.kafka_access import AccessRule, Operation, Resource, allow
+from devstack.kafka_admin import KafkaAdmin
+from recharge.settings import KafkaSettings
+
+_READY_TIMEOUT_S = 60.0
+_RETRY_INTERVAL_S = 0.5
+
+
+def rules(topic: str, dead_letter_topic: str, group: str) -> list[AccessRule]:
+    """What the service and the producer may do; all else is refused to them."""
+    return [
+        *allow(SERVICE, Resource.TOPIC, topic, Operation.READ, Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS),
+        *allow(SERVICE, Resource.TOPIC, dead_letter_topic, Operation.WRITE, Operation.DESCRIBE),
+        *allow(SERVICE, Resource.GROUP, group, Operation.READ, Operation.DESCRIBE),
+        *allow(PRODUCER, Resource.TOPIC, topic, Operation.WRITE, Operation.DESCRIBE),
+    ]
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """The settings as aiokafka's clients name them."""
+    password = settings.sasl_password
+    return {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": str(settings.security_protocol),
+        "ssl_context": ssl.create_default_context(cafile=settings.ssl_ca_file),
+        "sasl_mechanism": str(settings.sasl_mechanism),
+        "sasl_plain_username": settings.sasl_username,
+        "sasl_plain_password": None if password is None else password.get_secret_value(),
+    }
+
+
+async def run(settings: KafkaSettings, partitions: int) -> None:
+    """Wait for the broker, then make what is missing.
+
+    Raises DevstackError where the broker refuses it, TimeoutError where it does not answer in time.
+    """
+    admin = KafkaAdmin(client_options(settings))
+    async with asyncio.timeout(_READY_TIMEOUT_S):
+        while not await admin.answers():  # noqa: ASYNC110 - the broker is asked; nothing here could set an event
+            await asyncio.sleep(_RETRY_INTERVAL_S)
+    topic, dead_letters = settings.topic, settings.dead_letters
+    await admin.create_topics({topic: {}, dead_letters: {}}, {topic: partitions, dead_letters: 1})
+    await admin.grant(rules(topic, dead_letters, settings.group_id))
+    sys.stdout.write(f"ready: topic {topic}, dead letters {dead_letters}, group {settings.group_id}\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the program; its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--partitions", type=int, required=True, help="partitions of the topic, where it is not there")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load(ProduceEnvironment).kafka
+        asyncio.run(run(settings, options.partitions))
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except DevstackError as error:
+        sys.stderr.write(f"kafka-setup: {error}\n")
+        return 1
+    except TimeoutError:
+        sys.stderr.write(f"kafka-setup: {settings.bootstrap_servers} did not answer the administrator in time\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

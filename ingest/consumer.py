@@ -1,0 +1,303 @@
+"""The intake: when a record is started, and when its offset is committed.
+
+    read  ─>  lanes  ─>  start the workflow, await its result  ─>  dead letter, if any  ─>  final  ─>  commit offset
+
+A record's offset is committed only when the record is final, and so is every record before it in its partition. Nothing else moves a
+committed offset. Everything here may be killed between any two steps: what was not committed is read again, its start is rejected as
+a duplicate, and the intake attaches to the workflow that is there.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
+
+import structlog
+
+from ingest import kafka_words
+from ingest.assignment import Assignment
+from ingest.dead_letters import DeadLetters
+from ingest.kafka import Cluster, Edge, RecordReader
+from ingest.kafka_words import AssignmentLost, KafkaProblem
+from ingest.outage import Outage, backoff_s
+from ingest.partition import AssignedPartition, OpenRecord
+from ingest.starter import Starter
+from ingest.starter_words import FingerprintMismatch
+from recharge import limits
+from recharge.outcome import DEAD_LETTER_STATES
+from recharge.settings import IngestSettings, KafkaSettings
+
+_LAST_COMMIT_TIMEOUT_S = 3.0
+"""What a commit may take in a rebalance or at the end. What is not committed then is only looked at again."""
+_HEALTHY_AFTER_S = 30.0
+"""A membership that lasted so long was a good one, after which waiting begins anew at the shortest."""
+
+_Answer = TypeVar("_Answer")
+_log = structlog.get_logger(__name__)
+
+
+class Ingester:
+    """Reads the topic as one member of the group, until it is told to stop."""
+
+    def __init__(self, kafka: KafkaSettings, ingest: IngestSettings, starter: Starter) -> None:
+        self._kafka = kafka
+        self._ingest = ingest
+        self._starter = starter
+        self._outage = Outage(_log, "Kafka cannot be used; waiting for it", "Kafka can be used again")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then end in good order. Servers that are not there are waited for.
+
+        Raises:
+            KafkaProblem, StarterProblem: waiting cannot help; the message says in one line what to do.
+        """
+        await _unless(stop, self._starter.check())
+        tries = 0
+        while not stop.is_set():
+            began_s = time.monotonic()
+            try:
+                await self._membership(stop)
+            except KafkaProblem as problem:
+                if problem.fatal:
+                    raise
+                tries = 0 if time.monotonic() - began_s > _HEALTHY_AFTER_S else tries + 1
+                self._outage.began(self, str(problem))
+                await _unless(stop, asyncio.sleep(backoff_s(tries)))
+
+    async def _membership(self, stop: asyncio.Event) -> None:
+        async with AsyncExitStack() as stack:
+            membership = await _unless(stop, self._join(stack))
+            if membership is not None:
+                self._outage.over(self)
+                await membership.work(stop)
+
+    async def _join(self, stack: AsyncExitStack) -> "Membership":
+        cluster = await stack.enter_async_context(Cluster(self._kafka))
+        await cluster.check_topics()
+        membership = Membership(self._kafka, self._ingest, self._starter, cluster)
+        stack.push_async_callback(membership.leave)
+        await membership.join()
+        return membership
+
+
+class Membership:
+    """One membership in the group: the consumer, the partitions that are ours, and the records in flight."""
+
+    def __init__(self, kafka: KafkaSettings, ingest: IngestSettings, starter: Starter, cluster: Cluster) -> None:
+        self._topic = kafka.topic
+        self._in_flight_max = ingest.max_in_flight
+        self._starter = starter
+        self._cluster = cluster
+        self._dead_letters = DeadLetters(kafka)
+        self._assignment = Assignment(kafka, ingest, cluster)
+        self._reader = RecordReader(kafka, self._on_revoked, self._on_assigned)
+        self._in_flight = 0
+        self._turns: list[AssignedPartition] = []
+        self._stopping = False
+        self._failure: Exception | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._committing: asyncio.Task[None] | None = None
+        self._commit_due_s = 0.0
+        self._commit_outage = Outage(_log, "offsets cannot be committed; trying again", "offsets are committed again")
+
+    async def join(self) -> None:
+        """Connect and join the group."""
+        await self._reader.start()
+
+    async def leave(self) -> None:
+        """End everything that is under way, and leave the group."""
+        self._stopping = True
+        self._assignment.drop_all()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._dead_letters.stop()
+        await self._reader.stop()
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Read, start and commit until `stop` is set; then let what is in flight end, commit once more, and return.
+
+        Raises:
+            KafkaProblem, StarterProblem: as in `Ingester.run`.
+        """
+        while not stop.is_set():
+            await self._step()
+        self._stopping = True
+        deadline_s = time.monotonic() + limits.STOP_TIMEOUT_S
+        while self._in_flight and time.monotonic() < deadline_s:
+            await self._step()
+        _log.info("intake stops", in_flight=self._in_flight)
+        await self._commit_last(self._offsets_to_commit())
+
+    async def _step(self) -> None:
+        await self._read()
+        self._start_more()
+        self._commit_if_due()
+        if self._failure is not None:
+            raise self._failure
+        # A poll that finds records at once never waits, so everybody else gets a turn here.
+        await asyncio.sleep(0)
+
+    # --- Reading ------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        """Ask each partition in turn, so that a full one does not hold up the others; wait only where none has anything."""
+        bytes_max = limits.BUFFERED_BYTES_MAX // max(1, len(self._assignment))
+        reading = [
+            partition for partition in self._assignment if not self._stopping and partition.wants_more(bytes_max)
+        ]
+        try:
+            found = [await self._read_from([partition], 0.0) for partition in reading]
+            if not any(found):
+                await self._read_from(reading, limits.KAFKA_POLL_S)
+        except kafka_words.PositionOutOfRange as problem:
+            await self._stop_out_of_range(problem)
+        except AssignmentLost as problem:
+            _log.debug("partition was lost while it was read", problem=str(problem))
+
+    async def _read_from(self, partitions: list[AssignedPartition], timeout_s: float) -> bool:
+        records_max = min((partition.room for partition in partitions), default=1)
+        found = await self._reader.poll(
+            [partition.number for partition in partitions], records_max=records_max, timeout_s=timeout_s
+        )
+        # From here to the end nothing waits, so records and positions belong together. Records of a partition that is not set up
+        # are left: it is sought to its beginning before it reads or commits anything.
+        for partition in partitions:
+            if self._assignment.get(partition.number) is partition:
+                partition.take_in(found.get(partition.number, []))
+                partition.progress.moved_on(await self._reader.position(partition.number))
+        return bool(found)
+
+    async def _stop_out_of_range(self, problem: kafka_words.PositionOutOfRange) -> None:
+        partition = self._assignment.get(problem.partition)
+        if partition is None:
+            return
+        partition.stop(may_commit=False)
+        numbers = [problem.partition]
+        earliest = await self._cluster.offsets(numbers, Edge.EARLIEST)
+        end = await self._cluster.offsets(numbers, Edge.END)
+        gone = kafka_words.offset_gone(
+            self._topic, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
+        )
+        _log.error("partition stands still", partition=problem.partition, problem=str(gone))
+
+    # --- Carrying out -------------------------------------------------------------------------------------------------
+
+    def _start_more(self) -> None:
+        """Start what may start, one record of each partition in turn, up to the limit in all."""
+        if self._stopping:
+            return
+        self._turns = [*(p for p in self._turns if self._assignment.get(p.number) is p), *self._newcomers()]
+        without = 0
+        while self._in_flight < self._in_flight_max and without < len(self._turns):
+            partition = self._turns.pop(0)
+            self._turns.append(partition)
+            record = partition.start_next()
+            if record is None:
+                without += 1
+                continue
+            without = 0
+            self._in_flight += 1
+            partition.runs(self._in_background(self._carry_out(partition, record)))
+
+    def _newcomers(self) -> list[AssignedPartition]:
+        known = set(map(id, self._turns))
+        return [partition for partition in self._assignment if not partition.suspended and id(partition) not in known]
+
+    async def _carry_out(self, partition: AssignedPartition, record: OpenRecord) -> None:
+        where = {"workflow_id": record.input.workflow_id, "partition": partition.number, "offset": record.input.offset}
+        try:
+            result = await self._starter.carry_out(record.input, record.kafka.key)
+            if result.state in DEAD_LETTER_STATES:
+                await self._dead_letters.publish(record.kafka, record.input, result)
+        except FingerprintMismatch as problem:
+            partition.stop(may_commit=True)
+            _log.error("partition stands still", problem=str(problem), **where)
+        else:
+            partition.final(record.input.offset)
+            _log.info("record final", state=result.state.value, **where)
+        finally:
+            self._in_flight -= 1
+            self._start_more()
+
+    # --- Committing ---------------------------------------------------------------------------------------------------
+
+    def _commit_if_due(self) -> None:
+        if time.monotonic() < self._commit_due_s or (self._committing is not None and not self._committing.done()):
+            return
+        if offsets := self._offsets_to_commit():
+            self._commit_due_s = time.monotonic() + limits.COMMIT_INTERVAL_S
+            self._committing = self._in_background(self._commit(offsets, limits.KAFKA_CALL_TIMEOUT_S))
+
+    def _offsets_to_commit(self) -> dict[AssignedPartition, int]:
+        """The commit offset of each partition that has a new one."""
+        found = {partition: partition.offset_to_commit for partition in self._assignment if not partition.suspended}
+        return {partition: offset for partition, offset in found.items() if offset is not None}
+
+    async def _commit(self, offsets: dict[AssignedPartition, int], timeout_s: float) -> None:
+        for partition, offset in offsets.items():
+            partition.commit_tried(offset)
+        try:
+            await self._reader.commit(
+                {partition.number: offset for partition, offset in offsets.items()}, timeout_s=timeout_s
+            )
+        except AssignmentLost as problem:
+            _log.info("commit refused", problem=str(problem))
+        except KafkaProblem as problem:
+            if problem.fatal:
+                raise
+            self._commit_outage.began(self, str(problem))
+        else:
+            self._commit_outage.over(self)
+            for partition, offset in offsets.items():
+                partition.commit_done(offset)
+                _log.info("offset committed", partition=partition.number, commit_offset=offset)
+
+    async def _commit_last(self, offsets: dict[AssignedPartition, int]) -> None:
+        """Commit once more, in the time that is left."""
+        if self._committing is not None:
+            # An older commit that is tried again would come after this one, and move the offset back.
+            self._committing.cancel()
+            await asyncio.gather(self._committing, return_exceptions=True)
+        if offsets:
+            await self._commit(offsets, _LAST_COMMIT_TIMEOUT_S)
+
+    # --- Rebalancing --------------------------------------------------------------------------------------------------
+
+    async def _on_revoked(self) -> None:
+        offsets = self._offsets_to_commit()
+        self._assignment.suspend()
+        try:
+            await self._commit_last(offsets)
+        except KafkaProblem as problem:
+            # aiokafka only logs what is raised here, so the loop raises it.
+            self._failure = self._failure or problem
+
+    def _on_assigned(self, numbers: frozenset[int]) -> None:
+        epoch = self._assignment.change(numbers)
+        self._in_background(self._assignment.set_up(self._reader, numbers, epoch))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background_ended)
+        return task
+
+    def _background_ended(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._failure = self._failure or error
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, _Answer]) -> _Answer | None:
+    """The answer of `work`, or None where `stop` was set before it came."""
+    task = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
