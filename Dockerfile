@@ -24,11 +24,13 @@ RUN pip wheel --no-index --find-links=/wheelhouse --no-deps --wheel-dir=/wheelho
 # The folder holds one version of everything, so the resolver has no choice; it takes what the product needs, no more.
 FROM wheels AS service-packages
 RUN python -m venv --without-pip /opt/recharge \
-    && pip --python /opt/recharge/bin/python install --no-index --find-links=/wheelhouse --compile .
+    && echo 'recharge' > requirements.txt \
+    && pip --python /opt/recharge/bin/python install --no-index --find-links=/wheelhouse --requirement requirements.txt
 
 FROM wheels AS devstack-packages
 RUN python -m venv --without-pip /opt/recharge \
-    && pip --python /opt/recharge/bin/python install --no-index --find-links=/wheelhouse --compile '.[devstack]'
+    && echo 'recharge[devstack]' > requirements.txt \
+    && pip --python /opt/recharge/bin/python install --no-index --find-links=/wheelhouse --requirement requirements.txt
 
 # ---- What both images share. The user's number is fixed, so that volumes and policies can name it. --------------------
 FROM ${PYTHON_IMAGE} AS base

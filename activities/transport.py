@@ -8,16 +8,19 @@ know. Between the look and the system call a freeze cannot be excluded.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpcore
 
 from activities.transmission import Tls, Transmission, TransportError
+
+_T = TypeVar("_T")
 
 JUDGEMENT_S = 1.0
 """How long a TLS 1.3 server gets to refuse our certificate, which it judges when our side of the handshake is done.
@@ -50,87 +53,81 @@ async def exchange(transmission: Transmission, tls: Tls, head: Head, body: Async
         httpcore.ProtocolError: the answer is not HTTP.
     """
     url = httpcore.URL(scheme=head.scheme, host=head.host, port=head.port, target=head.target)
-    connection = httpcore.AsyncHTTPConnection(
-        origin=url.origin,
-        ssl_context=tls.context,
-        keepalive_expiry=0.0,
-        http1=True,
-        http2=False,
-        retries=0,
-        network_backend=_Backend(transmission, tls),
+    host = head.host.decode("ascii")
+    sock = await _in_time(
+        transmission, _connect(transmission, host, url.origin.port), f"{host} did not take the connection"
     )
+    stream = _Stream(transmission, sock)
+    if head.scheme == b"https":
+        await _in_time(transmission, stream.encrypt(tls.context, host), f"the TLS handshake with {host} did not end")
+        if tls.has_client_certificate:
+            await stream.await_judgement()
+    connection = httpcore.AsyncHTTP11Connection(url.origin, stream, keepalive_expiry=0.0)
     return await connection.handle_async_request(httpcore.Request(head.method, url, headers=head.headers, content=body))
 
 
-class _Backend(httpcore.AsyncNetworkBackend):
-    """Connects for one call. httpcore's own time-outs are ignored: the transmission's deadline is the only clock."""
+async def _in_time(transmission: Transmission, step: Awaitable[_T], problem: str) -> _T:
+    try:
+        async with asyncio.timeout(transmission.connect_left_s()):
+            return await step
+    except TimeoutError:
+        raise TransportError(f"{problem} in time") from None
 
-    def __init__(self, transmission: Transmission, tls: Tls) -> None:
-        self._transmission = transmission
-        self._tls = tls
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109, ARG002  # httpcore's signature
-        local_address: str | None = None,  # noqa: ARG002
-        socket_options: Iterable[Any] | None = None,  # noqa: ARG002
-    ) -> httpcore.AsyncNetworkStream:
+async def _connect(transmission: Transmission, host: str, port: int) -> socket.socket:
+    """Try the host's addresses one after another, each with its share of the time."""
+    try:
+        addresses = await _resolve(host, port)
+    except OSError as error:
+        raise TransportError(f"{host} cannot be resolved: {_reason(error)}") from error
+    problem = "it has no address"
+    for index, (family, _, _, _, address) in enumerate(addresses):
+        transmission.check_deadline()
+        sock = transmission.open_socket(family)
         try:
-            async with asyncio.timeout(self._transmission.connect_left_s()):
-                sock = await self._connect(host, port)
-        except TimeoutError:
-            raise TransportError(f"{host} did not take the connection in time") from None
-        return _Stream(self._transmission, self._tls, sock)
-
-    async def _connect(self, host: str, port: int) -> socket.socket:
-        """Try the host's addresses one after another, each with its share of the time."""
-        try:
-            addresses = await _resolve(host, port)
-        except OSError as error:
-            raise TransportError(f"{host} cannot be resolved: {_reason(error)}") from error
-        problem = "it has no address"
-        for index, (family, _, _, _, address) in enumerate(addresses):
-            self._transmission.check_deadline()
-            sock = self._transmission.open_socket(family)
-            try:
-                async with asyncio.timeout(self._transmission.connect_left_s() / (len(addresses) - index)):
-                    await asyncio.get_running_loop().sock_connect(sock, address)
-            except OSError as error:  # TimeoutError is one
-                problem = _reason(error)
-            else:
-                return sock
-        raise TransportError(f"no connection to {host}: {problem}")
+            async with asyncio.timeout(transmission.connect_left_s() / (len(addresses) - index)):
+                await asyncio.get_running_loop().sock_connect(sock, address)
+        except OSError as error:  # TimeoutError is one
+            problem = _reason(error)
+        else:
+            return sock
+    raise TransportError(f"no connection to {host}: {problem}")
 
 
 class _Stream(httpcore.AsyncNetworkStream):
     """One connection for one request: what httpcore writes is collected, and handed over whole when it comes to read."""
 
-    def __init__(self, transmission: Transmission, tls: Tls, sock: socket.socket) -> None:
+    def __init__(self, transmission: Transmission, sock: socket.socket) -> None:
         self._transmission = transmission
-        self._settings = tls
         self._socket = sock
         self._request = bytearray()
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
 
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109, ARG002  # httpcore's signature
-    ) -> httpcore.AsyncNetworkStream:
-        self._tls = ssl_context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
-        try:
-            async with asyncio.timeout(self._transmission.connect_left_s()):
-                await self._shake_hands(self._tls)
-        except TimeoutError:
-            raise TransportError("the TLS handshake did not end in time") from None
-        if self._settings.has_client_certificate and self._tls.version() == "TLSv1.3":
-            await self._await_judgement()
-        return self
+    async def encrypt(self, context: ssl.SSLContext, host: str) -> None:
+        """Shake hands, with the provider's certificate and name checked."""
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush_tls()
+                await self._feed()
+            except ssl.SSLError as error:
+                await self._flush_tls()  # the alert, which tells the provider's side why
+                raise TransportError(f"the TLS handshake failed: {_reason(error)}") from error
+            else:
+                return await self._flush_tls()
+
+    async def await_judgement(self) -> None:
+        """Give a server that judges our certificate after our side of the handshake the time to refuse it."""
+        if self._tls is None or self._tls.version() != "TLSv1.3":
+            return
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(JUDGEMENT_S, self._transmission.left_s() / 4)):
+                await _ready(self._socket, loop.add_reader, loop.remove_reader)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109, ARG002
         if buffer and self._transmission.handed_over:
@@ -156,9 +153,6 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         """Leave the closing to the transmission, which alone knows whether the answer was whole."""
-
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  # httpcore's signature
-        return self._tls if info == "ssl_object" else None
 
     def _seal(self, request: bytes) -> bytes:
         """Encrypt the whole request, so that nothing is left to do between the look at the clock and the system call."""
@@ -221,28 +215,6 @@ class _Stream(httpcore.AsyncNetworkStream):
         except ssl.SSLError as error:
             raise TransportError(f"the provider refused the TLS connection: {_reason(error)}") from error
         raise TransportError("the provider closed the TLS connection, or spoke, before the request")
-
-    async def _shake_hands(self, tls: ssl.SSLObject) -> None:
-        while True:
-            try:
-                tls.do_handshake()
-            except ssl.SSLWantReadError:
-                await self._flush_tls()
-                await self._feed()
-            except ssl.SSLError as error:
-                await self._flush_tls()  # the alert, which tells the provider's side why
-                raise TransportError(f"the TLS handshake failed: {_reason(error)}") from error
-            else:
-                await self._flush_tls()
-                return
-
-    async def _await_judgement(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(min(JUDGEMENT_S, self._transmission.left_s() / 4)):
-                await _ready(self._socket, loop.add_reader, loop.remove_reader)
-        except TimeoutError:
-            return
 
     async def _flush_tls(self) -> None:
         """Send what TLS itself has to say. A sealed request is never in this buffer (see `_seal`)."""

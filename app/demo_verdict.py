@@ -60,7 +60,7 @@ async def _one(stack: Devstack, site: Site, workflow_id: str) -> RecordEvidence:
         state,
         amount,
         ", ".join(
-            f"{outcome or 'open'}{f' → {verdict} by look-up' if verdict else ''}" for _, outcome, verdict in attempts
+            f"{outcome or 'open'}{f', then {verdict}' if verdict else ''}" for _, outcome, verdict in attempts
         ),
         final_at,
     )
@@ -85,24 +85,21 @@ def is_met(evidence: Evidence) -> bool:
     )
 
 
+def _amount(amount: Decimal) -> str:
+    """The amount with two decimals, or with as many more as it needs."""
+    return f"{amount:.2f}" if amount == amount.quantize(Decimal("0.01")) else f"{amount.normalize():f}"
+
+
 def show(console: Console, evidence: Evidence) -> None:
     """Print the table, the statement beside the ledger, and the verdict in one line."""
     table = Table(title="\nwhat the provider received and did, beside the ledger", title_justify="left")
-    for column in ("record", "POSTs", "charges", "provider's statement", "ledger", "attempts"):
+    for column in ("record", "POSTs", "charges", "statement", "ledger", "attempts"):
         table.add_column(column)
     for number, record in enumerate(evidence.records, start=1):
-        statement = ", ".join(f"{charge.provider_reference}: {charge.amount_text}" for charge in record.charges) or "—"
-        ledger = f"{record.state or 'no row'}" + (
-            f": {record.amount.normalize():f}" if record.amount is not None else ""
-        )
-        table.add_row(
-            f"{number}  {record.workflow_id}",
-            str(len(record.posts)),
-            str(len(record.charges)),
-            statement,
-            ledger,
-            record.attempts,
-        )
+        statement = ", ".join(charge.amount_text for charge in record.charges) or "—"
+        amount = "" if record.amount is None else f" {_amount(record.amount)}"
+        ledger = f"{record.state or 'no row'}{amount}"
+        table.add_row(str(number), str(len(record.posts)), str(len(record.charges)), statement, ledger, record.attempts)
     console.print(table)
     charges = sum(len(record.charges) for record in evidence.records)
     twice = sum(len(record.charges) > 1 for record in evidence.records)

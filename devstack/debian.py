@@ -12,22 +12,30 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _UNATTENDED = {"DEBIAN_FRONTEND": "noninteractive"}
 
 
-def install_packages(packages: Sequence[str], why: str) -> None:
-    """Install packages on this machine, which takes root.
+def require_root(packages: Sequence[str], what: str) -> None:
+    """Check that packages can be installed.
 
     Raises:
-        DevstackError: without root or apt-get, saying what to install; or when the installation failed.
+        DevstackError: without root or apt-get, saying what to install.
     """
-    names = " ".join(packages)
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise DevstackError(f"{why} is missing. Install it as root: apt-get install {names}")
+        raise DevstackError(f"Missing: {what}. Install as root: apt-get install {' '.join(packages)}")
+
+
+def install_packages(packages: Sequence[str]) -> None:
+    """Install packages on this machine, as root.
+
+    Raises:
+        DevstackError: when apt-get failed, with what it said.
+    """
+    what = f"Installing {' '.join(packages)}"
     argv = ["apt-get", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", "install", *packages]
     try:
-        run(f"Installing {names}", argv, _UNATTENDED)
+        run(what, argv, _UNATTENDED)
     except DevstackError:
         # The lists are missing, or older than the archive. Once more with new ones.
         run("Fetching the package lists", ["apt-get", "-o", "DPkg::Lock::Timeout=300", "update"], _UNATTENDED)
-        run(f"Installing {names}", argv, _UNATTENDED)
+        run(what, argv, _UNATTENDED)
 
 
 def unpack_packages(suite: str, packages: Sequence[str], folder: Path) -> None:

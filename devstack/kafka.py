@@ -131,6 +131,7 @@ class KafkaBroker(ManagedServer):
             if status != 0:
                 process.raise_if_ended("it had formatted Kafka's data folder")
             log_file.unlink()
+            (self.folder / "kafka-format.arguments").unlink()
         finally:
             await process.kill_and_wait()
 

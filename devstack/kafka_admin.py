@@ -17,7 +17,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from devstack.errors import DevstackError
+from devstack.errors import DevstackError, WaitTimeoutError
 from devstack.kafka_access import AccessRule, grant
 
 _TIMEOUT_S: Final = 20.0
@@ -66,7 +66,7 @@ class KafkaAdmin:
         try:
             async with self._admin() as admin:
                 return bool((await admin.describe_cluster())["brokers"])
-        except (KafkaError, TimeoutError, OSError):
+        except (KafkaError, WaitTimeoutError, OSError):
             return False
 
     async def committed(self, group: str, topic: str) -> dict[int, int]:
@@ -100,7 +100,7 @@ class KafkaAdmin:
         producer = AIOKafkaProducer(
             **self._options, acks="all", enable_idempotence=True, linger_ms=0, request_timeout_ms=_TIMEOUT_MS
         )
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with _limit():
             await producer.start()
             try:
                 sent = [
@@ -114,7 +114,7 @@ class KafkaAdmin:
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
         admin = AIOKafkaAdminClient(**self._options, request_timeout_ms=_TIMEOUT_MS)
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with _limit():
             try:
                 await admin.start()
                 yield admin
@@ -136,13 +136,22 @@ class KafkaAdmin:
             isolation_level="read_committed",
             request_timeout_ms=_TIMEOUT_MS,
         )
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with _limit():
             await consumer.start()
             try:
                 consumer.assign(partitions)
                 yield consumer, partitions
             finally:
                 await consumer.stop()
+
+
+@asynccontextmanager
+async def _limit() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise WaitTimeoutError(f"Kafka did not do what it was asked within {_TIMEOUT_S:g} s.") from None
 
 
 async def _have_leaders(admin: AIOKafkaAdminClient, topics: list[str]) -> bool:

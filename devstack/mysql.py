@@ -1,7 +1,6 @@
 """A real MySQL server: TLS required, durable as in production, one database with two users for each ledger."""
 
 import asyncio
-import os
 import re
 import shutil
 import ssl
@@ -14,11 +13,9 @@ from urllib.parse import quote
 import aiomysql
 import pymysql
 
-from devstack.cache import ensure_built
 from devstack.certificates import Certificates
-from devstack.commands import run
 from devstack.errors import DevstackError
-from devstack.install import MySQLInstallation
+from devstack.install import REDO_LOG_OPTION, MySQLInstallation, mysql_options_as_root
 from devstack.processes import ManagedProcess, wait_until
 from devstack.secrets_file import ensure_secret
 from devstack.server import ManagedServer, accepts_connections, minimal_environment
@@ -29,8 +26,6 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 _ADMIN: Final = "devstack"
 # MySQL's user names hold 32 characters: a ledger's name and four more.
 _NAME: Final = re.compile(r"[a-z0-9_]{1,28}")
-# Small, since every stack copies the empty data folder; a durable commit costs the same.
-_REDO_LOG: Final = "--innodb-redo-log-capacity=32M"
 _SERVICE_RIGHTS: Final = "SELECT, INSERT, UPDATE"
 _MIGRATE_RIGHTS: Final = "CREATE, ALTER, DROP, INDEX, REFERENCES, SELECT, INSERT, UPDATE, DELETE"
 
@@ -120,10 +115,9 @@ class MySQLServer(ManagedServer):
     async def _prepare(self) -> None:
         self._admin_password = self._password(_ADMIN)
         if not self._data.exists():
-            template = ensure_data_template(self.installation)
             copying = self.folder / "data.new"
             shutil.rmtree(copying, ignore_errors=True)
-            shutil.copytree(template, copying)
+            await asyncio.to_thread(shutil.copytree, self.installation.empty_data, copying)
             copying.rename(self._data)
 
     def _launch(self) -> ManagedProcess:
@@ -137,7 +131,7 @@ class MySQLServer(ManagedServer):
         )
         argv = [
             *self.installation.argv,
-            *_root_argument(),
+            *mysql_options_as_root(),
             f"--datadir={self._data}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
@@ -156,7 +150,7 @@ class MySQLServer(ManagedServer):
             "--log-bin=binlog",
             "--sync-binlog=1",
             "--innodb-flush-log-at-trx-commit=1",
-            _REDO_LOG,
+            REDO_LOG_OPTION,
             "--innodb-buffer-pool-size=256M",
             "--max-connections=400",
         ]
@@ -184,27 +178,3 @@ class MySQLServer(ManagedServer):
             connect_timeout=_CONNECT_TIMEOUT_S,
             ssl=ssl.create_default_context(cafile=str(self.ca_file)),
         )
-
-
-def ensure_data_template(installation: MySQLInstallation) -> Path:
-    """An initialised, empty data folder of this server's version, made once: a copy is ten times quicker.
-
-    Raises:
-        DevstackError: when MySQL cannot initialise it.
-    """
-
-    def build(folder: Path) -> None:
-        argv = [
-            *installation.argv, *_root_argument(), f"--datadir={folder}", _REDO_LOG, "--initialize-insecure",
-        ]  # fmt: skip
-        run("Initialising MySQL's data folder", argv)
-        # The server's identity and keys must not be the same in every copy.
-        for file in [folder / "auto.cnf", *folder.glob("*.pem")]:
-            file.unlink(missing_ok=True)
-
-    return ensure_built(f"mysql-data-{installation.version}", build)
-
-
-def _root_argument() -> list[str]:
-    # MySQL refuses to run as root unless told so.
-    return ["--user=root"] if os.geteuid() == 0 else []

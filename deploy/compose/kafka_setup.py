@@ -9,7 +9,8 @@ import ssl
 import sys
 from typing import Any
 
-from app.environment import ProduceEnvironment, SettingsError, load
+from app.environment import ProduceEnvironment, load
+from app.setting_problems import SettingsError
 from devstack.errors import DevstackError
 from devstack.kafka import PRODUCER, SERVICE
 from devstack.kafka_access import AccessRule, Operation, Resource, allow
@@ -65,15 +66,19 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = load(ProduceEnvironment).kafka
-        asyncio.run(run(settings, options.partitions))
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    try:
+        asyncio.run(run(settings, options.partitions))
     except DevstackError as error:
         sys.stderr.write(f"kafka-setup: {error}\n")
         return 1
     except TimeoutError:
-        sys.stderr.write(f"kafka-setup: {settings.bootstrap_servers} did not answer the administrator in time\n")
+        sys.stderr.write(
+            f"kafka-setup: {settings.bootstrap_servers} did not let the administrator in within {_READY_TIMEOUT_S:g} s; "
+            "see what the broker says: docker compose logs kafka\n"
+        )
         return 1
     return 0
 

@@ -18,7 +18,9 @@ async def _send(url: str, ca_file: str, time_s: float) -> None:
     deadline_boottime_s = boottime_s() + time_s
     sys.stdout.write(f"{deadline_boottime_s}\n")
     sys.stdout.flush()
-    answer = await provider.send(Call("source:topic:0:0", b'{"amount":1}', None, deadline_boottime_s, after_unknown=False))
+    answer = await provider.send(
+        Call("source:topic:0:0", b'{"amount":1}', None, deadline_boottime_s, after_unknown=False)
+    )
     await provider.close()
     sys.stdout.write(json.dumps(dataclasses.asdict(answer)) + "\n")
 

@@ -2,16 +2,9 @@
 
 import asyncio
 import contextlib
-import json
 import os
-import signal
 import socket
 import ssl
-import struct
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,148 +12,28 @@ import trustme
 
 from activities import transport
 from activities.provider import Answer, Call, Provider, boottime_s
-from activities.transmission import Transmission
+from activities.transmission import Transmission, TransportError
 from recharge import limits
 from recharge.outcome import LookupAnswer, Outcome
 from recharge.settings import ProviderSettings
-
-BODY = b'{"operationType":"OneShotTransfer","amount":12.50}'
-REFERENCE = "source:topic:0:7"
-CHARGED = b'{"status":"charged","providerReference":"P-1"}'
-DRIVER = Path(__file__).with_name("provider_driver.py")
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Certificates:
-    ca: trustme.CA
-    ca_file: Path
-    server: ssl.SSLContext
-    folder: Path
-
-    def server_context(self, *, wants_client_certificate: bool = False) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ca.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-        if wants_client_certificate:
-            context.verify_mode = ssl.CERT_REQUIRED
-            self.ca.configure_trust(context)
-        return context
+from tests.support.peer import (
+    BODY,
+    CHARGED,
+    REFERENCE,
+    Behaviour,
+    Certificates,
+    Peer,
+    call,
+    free_port,
+    send,
+    serving,
+    until,
+)
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    folder = tmp_path_factory.mktemp("certificates")
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(folder / "ca.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-    return Certificates(ca, folder / "ca.pem", context, folder)
-
-
-@dataclass
-class Peer:
-    """The provider's end of one connection."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    seen: bytearray
-
-    async def request(self) -> bytes:
-        """Read one whole request and return it."""
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        self.seen += head
-        length = next((int(l.split(b":")[1]) for l in head.lower().split(b"\r\n") if l.startswith(b"content-length:")), 0)
-        body = await self.reader.readexactly(length)
-        self.seen += body
-        return head + body
-
-    async def say(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def answer(self, status: str, body: bytes = b"", *headers: str) -> None:
-        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
-        await self.request()
-        await self.say("\r\n".join(lines).encode() + body)
-
-    def reset(self) -> None:
-        sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-
-Behaviour = Callable[[Peer], Awaitable[None]]
-
-
-@dataclass
-class Server:
-    """A provider that does what a test tells it; it counts connections and what arrived of requests, decrypted."""
-
-    port: int = 0
-    connections: int = 0
-    seen: bytearray = field(default_factory=bytearray)
-    failures: list[BaseException] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}/recharges"
-
-
-@contextlib.asynccontextmanager
-async def serving(behaviour: Behaviour, context: ssl.SSLContext | None) -> AsyncIterator[Server]:
-    server = Server()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server.connections += 1
-        peer = Peer(reader, writer, server.seen)
-        try:
-            await behaviour(peer)
-            server.seen += await reader.read()
-        except (OSError, EOFError):
-            pass  # The client went away; what it sent before is counted.
-        except Exception as error:  # noqa: BLE001  # told by the test, which would otherwise only see a time-out
-            server.failures.append(error)
-        finally:
-            writer.transport.abort()
-
-    def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(serve(reader, writer))
-        tasks.add(task)
-
-    listener = await asyncio.start_server(start, "127.0.0.1", 0, ssl=context, limit=2**21)
-    server.port = listener.sockets[0].getsockname()[1]
-    try:
-        yield server
-    finally:
-        listener.close()
-        _, pending = await asyncio.wait(tasks, timeout=2) if tasks else (set(), set())
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await listener.wait_closed()
-    assert not server.failures
-
-
-async def send(
-    url: str, certificates: Certificates, *, time_s: float = 10.0, body: bytes = BODY, **settings: object
-) -> Answer:
-    provider = Provider(ProviderSettings.model_validate({"url": url, "ca_file": certificates.ca_file, **settings}))
-    try:
-        return await provider.send(call(time_s, body))
-    finally:
-        await provider.close()
-
-
-def call(time_s: float = 10.0, body: bytes = BODY, traceparent: str | None = None) -> Call:
-    return Call(REFERENCE, body, traceparent, boottime_s() + time_s, after_unknown=False)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    return Certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
 # --- The request as it arrives ----------------------------------------------------------------------------------------
@@ -257,6 +130,19 @@ async def test_calls_at_the_same_time_each_get_their_own_answer(certificates: Ce
     assert [answer.provider_reference for answer in answers] == [f"n{number}" for number in range(50)]
 
 
+async def test_a_name_with_several_addresses_is_tried_until_one_answers(certificates: Certificates) -> None:
+    async def resolve(*_: object, **__: object) -> list[tuple[object, ...]]:
+        dead = socket.getaddrinfo("127.0.0.1", free_port(), type=socket.SOCK_STREAM)
+        return [*dead, *socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)]
+
+    async with serving(lambda peer: peer.answer("200 OK", CHARGED), certificates.server) as server:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+            answer = await send(f"https://localhost:{server.port}/x", certificates)
+    assert answer.outcome is Outcome.CHARGED, answer.said
+    assert server.connections == 1
+
+
 # --- Not sent ---------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +156,17 @@ async def test_a_name_that_does_not_resolve_is_not_sent(certificates: Certificat
     answer = await send("https://provider.invalid/x", certificates)
     assert answer.outcome is Outcome.NOT_SENT
     assert "provider.invalid cannot be resolved" in answer.said
+
+
+async def test_a_reference_that_fits_no_header_is_not_sent(certificates: Certificates) -> None:
+    async with serving(lambda peer: peer.answer("200 OK", CHARGED), certificates.server) as server:
+        provider = Provider(ProviderSettings.model_validate({"url": server.url, "ca_file": certificates.ca_file}))
+        for reference in ("a\r\nX-Other: b", "é"):
+            answer = await provider.send(Call(reference, BODY, None, boottime_s() + 5, after_unknown=False))
+            assert answer.outcome is Outcome.NOT_SENT
+            assert answer.said.isprintable()
+        await provider.close()
+    assert server.seen == b""
 
 
 async def test_a_provider_whose_certificate_is_not_trusted_gets_nothing(certificates: Certificates) -> None:
@@ -310,7 +207,9 @@ async def speak_http(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [hang, close, reset, speak_http])
-async def test_a_connection_that_never_becomes_tls_is_not_sent(certificates: Certificates, behaviour: Behaviour) -> None:
+async def test_a_connection_that_never_becomes_tls_is_not_sent(
+    certificates: Certificates, behaviour: Behaviour
+) -> None:
     async with serving(behaviour, None) as server:
         answer = await send(server.url, certificates, time_s=0.8)
     assert answer.outcome is Outcome.NOT_SENT
@@ -337,26 +236,25 @@ async def test_a_call_that_waits_too_long_for_its_turn_is_not_sent(
     assert server.connections == 1
 
 
-async def test_a_provider_that_closes_or_speaks_before_the_request_gets_nothing(certificates: Certificates) -> None:
+@pytest.mark.parametrize("word", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
+async def test_a_provider_that_closes_or_speaks_before_the_request_gets_nothing(word: bytes) -> None:
     """Over plain HTTP on loopback, held back until what the server said has arrived."""
-    for word in (b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"):
-        listener = socket.create_server(("127.0.0.1", 0))
-        with Transmission(boottime_s() + 5) as transmission:
-            sock = transmission.open_socket(socket.AF_INET)
-            await asyncio.get_running_loop().sock_connect(sock, listener.getsockname())
-            accepted, _ = listener.accept()
+    with socket.create_server(("127.0.0.1", 0)) as listener, Transmission(boottime_s() + 5) as transmission:
+        sock = transmission.open_socket(socket.AF_INET)
+        await asyncio.get_running_loop().sock_connect(sock, listener.getsockname())
+        accepted, _ = listener.accept()
+        with accepted:
             accepted.sendall(word)
             accepted.shutdown(socket.SHUT_WR)
-            await _until(lambda: _readable(sock))
-            stream = transport._Stream(transmission, _tls(certificates), sock)
+            await until(lambda: _readable(sock))
+            stream = transport._Stream(transmission, sock)
             await stream.write(b"POST")
-            with pytest.raises(transport.TransportError, match="before the request"):
+            with pytest.raises(TransportError, match="before the request"):
                 await stream.read(100)
             assert not transmission.handed_over
-        with contextlib.suppress(ConnectionResetError):
-            assert accepted.recv(100) == b""
-        accepted.close()
-        listener.close()
+            transmission.close()
+            with contextlib.suppress(ConnectionResetError):
+                assert accepted.recv(100) == b""
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -385,7 +283,9 @@ async def test_a_request_that_the_send_buffer_cannot_take_whole_is_not_begun(
     assert server.seen == b""
 
 
-async def test_a_socket_that_takes_nothing_is_not_sent(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_that_takes_nothing_is_not_sent(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fill(stream: transport._Stream, _size_bytes: int) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -393,12 +293,16 @@ async def test_a_socket_that_takes_nothing_is_not_sent(certificates: Certificate
 
     monkeypatch.setattr(transport._Stream, "_make_room", fill)
 
+    over = asyncio.Event()
+
     async def behaviour(peer: Peer) -> None:
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await asyncio.Event().wait()
+        await over.wait()
+        peer.writer.transport.abort()
 
     async with serving(behaviour, None) as server:
-        answer = await send(server.url.replace("https", "http"), certificates, time_s=2)
+        answer = await send(server.url.replace("https", "http"), certificates)
+        over.set()
     assert answer.outcome is Outcome.NOT_SENT
     assert "took nothing" in answer.said
 
@@ -546,7 +450,9 @@ async def test_the_rest_of_a_request_taken_in_part_is_never_sent(
 
 
 async def test_a_redirect_is_not_followed(certificates: Certificates) -> None:
-    async with serving(lambda peer: peer.answer("307 Temporary Redirect", b"", "Location: /other"), certificates.server) as server:
+    async with serving(
+        lambda peer: peer.answer("307 Temporary Redirect", b"", "Location: /other"), certificates.server
+    ) as server:
         answer = await send(server.url, certificates)
     assert (answer.outcome, answer.status) == (Outcome.UNKNOWN, 307)
     assert bytes(server.seen).count(BODY) == 1
@@ -579,7 +485,9 @@ async def test_an_answer_that_came_whole_is_read_by_the_table(
 
 
 async def test_retry_after_is_told(certificates: Certificates) -> None:
-    async with serving(lambda peer: peer.answer("429 Too Many Requests", b"", "Retry-After: 30"), certificates.server) as server:
+    async with serving(
+        lambda peer: peer.answer("429 Too Many Requests", b"", "Retry-After: 30"), certificates.server
+    ) as server:
         answer = await send(server.url, certificates)
     assert answer == Answer(Outcome.NOT_CHARGED, "429 Too Many Requests, Retry-After 30 s", 429, retry_after_s=30.0)
 
@@ -622,115 +530,9 @@ def test_unusable_certificates_are_refused_at_the_start(certificates: Certificat
         Provider(ProviderSettings.model_validate({**base, "cert_file": bad, "key_file": bad}))
 
 
-# --- A frozen process -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("timers", ["timers", "no-timers"])
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-@pytest.mark.parametrize("frozen_at", ["accept", "last flight"])
-async def test_a_process_frozen_past_the_deadline_sends_nothing(
-    certificates: Certificates, version: ssl.TLSVersion, frozen_at: str, timers: str
-) -> None:
-    answer, seen = await _freeze(certificates, version, frozen_at, timers, past_deadline=True)
-    assert answer["outcome"] == Outcome.NOT_SENT, answer
-    assert seen == b""
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_process_thawed_in_time_sends_its_call(certificates: Certificates, version: ssl.TLSVersion) -> None:
-    answer, seen = await _freeze(certificates, version, "last flight", "timers", past_deadline=False)
-    assert answer["outcome"] == Outcome.CHARGED, answer
-    assert b'{"amount":1}' in seen
-
-
-async def _freeze(
-    certificates: Certificates, version: ssl.TLSVersion, frozen_at: str, timers: str, *, past_deadline: bool
-) -> tuple[dict[str, object], bytes]:
-    """Run the driver against a server that freezes it, finishes its own side of the handshake, and thaws it."""
-    context = certificates.server_context()
-    context.minimum_version = context.maximum_version = version
-    time_s = 1.0 if past_deadline else 20.0
-    process: subprocess.Popen[bytes] | None = None
-    deadline: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-    seen = bytearray()
-
-    async def freeze() -> None:
-        assert process is not None
-        os.kill(process.pid, signal.SIGSTOP)
-        stat = Path(f"/proc/{process.pid}/stat")
-        await _until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
-
-    async def thaw() -> None:
-        assert process is not None
-        end_s = await deadline
-        await _until(lambda: not past_deadline or boottime_s() > end_s + 0.1)
-        os.kill(process.pid, signal.SIGCONT)
-
-    async def behaviour(peer: Peer) -> None:
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(incoming, outgoing, server_side=True)
-        if frozen_at == "accept":
-            await freeze()
-            await thaw()
-        done = False
-        while True:
-            try:
-                if done:
-                    chunk = tls.read(65536)
-                    seen.extend(chunk)
-                    if seen.endswith(b'{"amount":1}'):
-                        tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                else:
-                    tls.do_handshake()
-                    done = True
-            except ssl.SSLWantReadError:
-                pass
-            flight = outgoing.read()
-            # The flight after which the client has nothing to wait for any more: the first under TLS 1.3, the last under 1.2.
-            decisive = done if version is ssl.TLSVersion.TLSv1_2 else not done
-            if flight and decisive and frozen_at == "last flight" and not seen:
-                await freeze()
-                await peer.say(flight)
-                await thaw()
-            elif flight:
-                await peer.say(flight)
-            if incoming.pending == 0:
-                data = await peer.reader.read(65536)
-                if not data:
-                    return
-                incoming.write(data)
-
-    async with serving(behaviour, None) as server:
-        command = [sys.executable, str(DRIVER), server.url, str(certificates.ca_file), str(time_s), timers]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=ROOT)  # noqa: ASYNC220
-        try:
-            assert process.stdout is not None
-            deadline.set_result(float(await asyncio.to_thread(process.stdout.readline)))
-            line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)
-            await asyncio.to_thread(process.wait, 10)
-        finally:
-            process.kill()
-            await asyncio.to_thread(process.wait)
-            process.stdout.close()
-    assert server.connections == 1
-    return json.loads(line), bytes(seen)
-
-
-async def _until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    end_s = boottime_s() + within_s
-    while not condition():
-        assert boottime_s() < end_s, "the condition did not come true in time"
-        await asyncio.sleep(0.005)
-
-
 def _readable(sock: socket.socket) -> bool:
     try:
         sock.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
         return False
     return True
-
-
-def _tls(certificates: Certificates) -> transport.Tls:
-    return transport.Tls.load(certificates.ca_file, None, None)

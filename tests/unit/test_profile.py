@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -165,7 +164,9 @@ def test_a_refusal_without_a_body_has_its_status_for_a_reason() -> None:
     assert read(404).reason == "404 Not Found"
 
 
-@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 408, 409, 500, 501, 502, 503, 504, 599, 600, 999])
+@pytest.mark.parametrize(
+    "status", [300, 301, 302, 303, 304, 307, 308, 408, 409, 500, 501, 502, 503, 504, 599, 600, 999]
+)
 @pytest.mark.parametrize("after_unknown", [False, True])
 @pytest.mark.parametrize("decides", [False, True])
 def test_everything_else_is_unknown(status: int, *, after_unknown: bool, decides: bool) -> None:
@@ -211,7 +212,9 @@ def test_an_answer_that_says_it_is_not_compressed_is_read() -> None:
         ("\x00", None),
     ],
 )
-def test_retry_after_is_read_in_all_its_forms_and_garbage_is_ignored(value: str | None, expected_s: float | None) -> None:
+def test_retry_after_is_read_in_all_its_forms_and_garbage_is_ignored(
+    value: str | None, expected_s: float | None
+) -> None:
     assert read_retry_after(value, NOW) == expected_s
 
 
@@ -240,17 +243,22 @@ def test_one_line_holds_its_promise(text: str, chars_max: int) -> None:
     line = one_line(text, chars_max)
     assert len(line) <= chars_max
     assert line.isprintable()
-    assert not any(line[i : i + 5].isdigit() and len(line[i : i + 5]) == 5 and line[i : i + 5].isdecimal() for i in range(len(line)))
+    assert not any(line[i : i + 5].isdecimal() for i in range(len(line) - 4))
 
 
 bodies = st.one_of(
     st.binary(max_size=500),
     st.sampled_from(DOUBTFUL_BODIES),
-    st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner)).map(
-        lambda value: json.dumps(value).encode()
-    ),
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner)
+    ).map(lambda value: json.dumps(value).encode()),
     st.fixed_dictionaries(
-        {}, optional={"status": st.text() | st.integers(), "providerReference": st.text() | st.integers(), "reason": st.text()}
+        {},
+        optional={
+            "status": st.text() | st.integers(),
+            "providerReference": st.text() | st.integers(),
+            "reason": st.text(),
+        },
     ).map(lambda value: json.dumps(value).encode()),
 )
 
@@ -266,7 +274,13 @@ def test_no_answer_raises_or_breaks_what_is_kept_of_it(
 ) -> None:
     answer = read(status, body, headers, after_unknown=after_unknown)
     reading = read_lookup(settings(), Received(status, headers, body))
-    for text in (answer.said, answer.reason or "", answer.provider_reference or "", reading.said, reading.provider_reference or ""):
+    for text in (
+        answer.said,
+        answer.reason or "",
+        answer.provider_reference or "",
+        reading.said,
+        reading.provider_reference or "",
+    ):
         assert text.isprintable()
         assert len(text.encode("utf-8")) <= 4 * limits.REASON_CHARS_MAX
         assert len(text) <= limits.REASON_CHARS_MAX
@@ -343,13 +357,14 @@ def test_the_call_carries_its_key_its_token_and_the_records_own_bytes() -> None:
     assert made.headers["Accept-Encoding"] == "identity"
 
 
-@pytest.mark.parametrize("trace", ["", "garbage", "00-aé", f"00-{'a' * 32}-{'b' * 16}-01\r\nX: y", f"00-{'a' * 32}-{'b' * 16}-01\n"])
+@pytest.mark.parametrize(
+    "trace", ["", "garbage", "00-aé", f"00-{'a' * 32}-{'b' * 16}-01\r\nX: y", f"00-{'a' * 32}-{'b' * 16}-01\n"]
+)
 def test_a_malformed_trace_from_outside_is_left_out(trace: str) -> None:
     assert "traceparent" not in request(settings(), call(trace)).headers
 
 
-def test_neither_token_nor_record_is_ever_printed(tmp_path: Path) -> None:
-    del tmp_path
+def test_neither_token_nor_record_is_ever_printed() -> None:
     made = request(settings(auth_token="secret"), Call("r", b"+4917012345678", None, 0.0, after_unknown=False))
     assert "secret" not in repr(made)
     assert "49170" not in repr(made)

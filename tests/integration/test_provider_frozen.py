@@ -1,0 +1,172 @@
+"""A client process that is frozen between its connect and its request, and thawed when the call's time is over."""
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from activities.provider import boottime_s
+from recharge.outcome import Outcome
+from tests.support.peer import Certificates, Peer, serving, until
+
+DRIVER = Path(__file__).with_name("provider_driver.py")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.mark.parametrize(
+    ("version", "frozen_at", "timers"),
+    [
+        (ssl.TLSVersion.TLSv1_2, "accept", "no-timers"),
+        (ssl.TLSVersion.TLSv1_2, "last flight", "no-timers"),
+        (ssl.TLSVersion.TLSv1_2, "last flight", "timers"),
+        (ssl.TLSVersion.TLSv1_3, "accept", "no-timers"),
+        (ssl.TLSVersion.TLSv1_3, "last flight", "no-timers"),
+        (ssl.TLSVersion.TLSv1_3, "last flight", "timers"),
+    ],
+)
+async def test_a_process_frozen_past_the_deadline_sends_nothing(
+    certificates: Certificates, version: ssl.TLSVersion, frozen_at: str, timers: str
+) -> None:
+    frozen = await _freeze(certificates, version, frozen_at, timers, past_deadline=True)
+    assert frozen.answer["outcome"] == Outcome.NOT_SENT, frozen.answer
+    assert frozen.request == b""
+    if frozen_at == "last flight":
+        assert frozen.wire_after == b"", "not even its own side of the handshake leaves after the deadline"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_process_thawed_in_time_sends_its_call(certificates: Certificates, version: ssl.TLSVersion) -> None:
+    frozen = await _freeze(certificates, version, "last flight", "timers", past_deadline=False)
+    assert frozen.answer["outcome"] == Outcome.CHARGED, frozen.answer
+    assert b'{"amount":1}' in frozen.request
+
+
+@dataclass
+class Frozen:
+    """What a frozen process said and sent: its answer, the request as decrypted, and the wire's bytes after it was thawed."""
+
+    answer: dict[str, object] = field(default_factory=dict)
+    request: bytearray = field(default_factory=bytearray)
+    wire_after: bytearray = field(default_factory=bytearray)
+
+
+async def _freeze(
+    certificates: Certificates, version: ssl.TLSVersion, frozen_at: str, timers: str, *, past_deadline: bool
+) -> Frozen:
+    """Run the driver against a server that freezes it, finishes its own side of the handshake, and thaws it."""
+    context = certificates.server_context()
+    context.minimum_version = context.maximum_version = version
+    freezer = Freezer(context, frozen_at, past_deadline=past_deadline)
+    async with serving(freezer.serve, None) as server:
+        time_s = "0.6" if past_deadline else "20"
+        command = [sys.executable, str(DRIVER), server.url, str(certificates.ca_file), time_s, timers]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:  # noqa: ASYNC220  # its pid counts
+            assert process.stdout is not None
+            try:
+                deadline = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)
+                freezer.pid_and_deadline.set_result((process.pid, float(deadline)))
+                freezer.result.answer = json.loads(
+                    await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)
+                )
+            finally:
+                process.kill()
+    assert server.connections == 1
+    return freezer.result
+
+
+class Freezer:
+    """The provider that stops the client's process at a chosen point of the handshake."""
+
+    def __init__(self, context: ssl.SSLContext, frozen_at: str, *, past_deadline: bool) -> None:
+        self.context = context
+        self.frozen_at = frozen_at
+        self.past_deadline = past_deadline
+        self.result = Frozen()
+        self.pid_and_deadline: asyncio.Future[tuple[int, float]] = asyncio.get_running_loop().create_future()
+
+    async def serve(self, peer: Peer) -> None:
+        tls = ServerTls(self.context, peer)
+        if self.frozen_at == "accept":
+            await self._freeze(tls)
+        else:
+            await self._freeze_before_the_last_flight(tls)
+        tls.wire = self.result.wire_after
+        await tls.finish_handshake()
+        while not self.result.request.endswith(b'{"amount":1}'):
+            self.result.request += await tls.read()
+        tls.object.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await tls.flush()
+
+    async def _freeze_before_the_last_flight(self, tls: "ServerTls") -> None:
+        """Hold back what the client waits for last: the server's first flight under TLS 1.3, its last one under 1.2."""
+        if self.context.maximum_version is ssl.TLSVersion.TLSv1_3:
+            await tls.receive()
+            tls.shake_hands()
+        else:
+            while not tls.shake_hands():
+                await tls.flush()
+                await tls.receive()
+        await self._freeze(tls)
+
+    async def _freeze(self, tls: "ServerTls") -> None:
+        """Stop the client, let everything that it waits for arrive, and let it go on when its time is over (or at once)."""
+        pid, deadline_boottime_s = await self.pid_and_deadline
+        os.kill(pid, signal.SIGSTOP)
+        stat = Path(f"/proc/{pid}/stat")
+        await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+        await tls.flush()
+        await until(lambda: not self.past_deadline or boottime_s() > deadline_boottime_s)
+        os.kill(pid, signal.SIGCONT)
+
+
+class ServerTls:
+    """The server's side of a TLS connection, step by step. `wire` collects what comes in, still encrypted."""
+
+    def __init__(self, context: ssl.SSLContext, peer: Peer) -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.object = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.peer = peer
+        self.wire = bytearray()
+
+    def shake_hands(self) -> bool:
+        try:
+            self.object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    async def finish_handshake(self) -> None:
+        while not self.shake_hands():
+            await self.flush()
+            await self.receive()
+        await self.flush()
+
+    async def flush(self) -> None:
+        await self.peer.say(self.outgoing.read())
+
+    async def receive(self) -> None:
+        data = await self.peer.reader.read(65536)
+        if not data:
+            raise EOFError
+        self.wire += data
+        self.incoming.write(data)
+
+    async def read(self) -> bytes:
+        while True:
+            try:
+                return self.object.read(65536)
+            except ssl.SSLWantReadError:
+                await self.receive()
