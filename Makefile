@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PACKAGES := recharge activities workflows ingest operations app devstack tests
+PACKAGES := recharge activities workflows ingest operations app devstack tests deploy
 
 .PHONY: help demo dev test test-long check format constraints servers clean
 

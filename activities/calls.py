@@ -21,12 +21,12 @@ class CallsInFlight:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    async def run(self, call: Coroutine[Any, Any, T]) -> T:
-        """Run `call` in a task of its own and await it. Where the caller is cancelled, the call goes on."""
+    def start(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run `call` in a task of its own, to be awaited under `asyncio.shield`. Where the caller is cancelled, the call goes on."""
         task = asyncio.get_running_loop().create_task(call)
         self._tasks.add(task)
         task.add_done_callback(self._done)
-        return await asyncio.shield(task)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

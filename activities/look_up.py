@@ -25,12 +25,13 @@ class LookUp:
         self._ledger = ledger
         self._provider = provider
         self._settings = settings
-        self._asks = settings.duplicate_protection is DuplicateProtection.LOOKUP
         self._rules = NotFoundRules(settings.processing_time_s, settings.lookup_forgets_after_s)
 
     @activity.defn(name=LOOK_UP_ACTIVITY)
     async def look_up(self, task: LookUpTask) -> Finding:
         """Find out how the newest attempt ended: read the ledger, and ask the provider when it is time to."""
+        if task.once:
+            return await self._look(task.record)
         try:
             async with heartbeats():
                 finding, due_in_s = await self._find_out(task.record)
@@ -43,6 +44,13 @@ class LookUp:
             activity.info().attempt, first_s=limits.LEDGER_POLL_FIRST_S, coefficient=2.0, max_s=limits.LEDGER_POLL_S_MAX
         )
         raise not_answered(finding.said, poll_s if due_in_s is None else max(min(poll_s, due_in_s), _SHORTEST_WAIT_S))
+
+    async def _look(self, record: RecordInput) -> Finding:
+        try:
+            facts = await self._ledger.lookup_facts(record)
+        except LedgerError as error:
+            raise from_ledger(error) from error
+        return facts.finding
 
     async def _find_out(self, record: RecordInput) -> tuple[Finding, float | None]:
         """The finding, and in how many seconds the provider is to be asked (None: not at all)."""
@@ -65,7 +73,7 @@ class LookUp:
 
     def _due_at(self, facts: LookupFacts) -> datetime | None:
         """When the provider is to be asked next, by MySQL's clock; None where it is not asked, or not any more."""
-        if not self._asks or facts.finding.state not in {State.IN_DOUBT, State.PENDING} or facts.attempt is None:
+        if facts.attempt is None or not self._asks_about(facts.finding.state):
             return None
         if facts.now >= facts.attempt.opened_at + timedelta(seconds=self._settings.lookup_forgets_after_s):
             return None
@@ -73,6 +81,12 @@ class LookUp:
             return facts.answered_at + timedelta(seconds=self._interval_s(facts.asked))
         since = facts.attempt.closed_at or facts.attempt.opened_at
         return since + timedelta(seconds=self._settings.lookup_first_after_s)
+
+    def _asks_about(self, state: State) -> bool:
+        """A doubt is looked up where the profile promises that this is safe; a pending recharge wherever it can be asked for."""
+        if state is State.PENDING:
+            return self._settings.lookup_url is not None
+        return state is State.IN_DOUBT and self._settings.duplicate_protection is DuplicateProtection.LOOKUP
 
     def _interval_s(self, asked: int) -> float:
         first_s = max(self._settings.lookup_first_after_s, limits.LEDGER_POLL_FIRST_S)

@@ -5,17 +5,15 @@ Whatever no row can read is `unknown`: a doubtful answer costs a look or a perso
 customer a second charge.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
 from urllib.parse import quote
 
-from recharge import limits
+from recharge import json_text, limits
 from recharge.outcome import LookupAnswer, Outcome
 from recharge.settings import ProviderSettings
 
@@ -34,6 +32,8 @@ _DOUBTFUL_REFUSALS = frozenset({408, 409})
 _LOOKUP_WORDS = frozenset({LookupAnswer.CHARGED, LookupAnswer.REFUSED, LookupAnswer.PENDING})
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _LONG_NUMBER = re.compile(r"\d{5,}")
+_UTF8_BOM = b"\xef\xbb\xbf"
+_FIELDS = ("status", "providerReference")
 _REASON_FIELDS = ("reason", "message", "error", "detail", "title")
 _HTTP_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 
@@ -250,7 +250,7 @@ def _reason(received: Received) -> str | None:
     return _reason_in(_parse(received.body)) or _excerpt(received.body)
 
 
-def _reason_in(document: dict[str, Any] | None) -> str | None:
+def _reason_in(document: dict[str, object] | None) -> str | None:
     for name in _REASON_FIELDS:
         value = (document or {}).get(name)
         if isinstance(value, str) and (text := one_line(value)):
@@ -258,30 +258,24 @@ def _reason_in(document: dict[str, Any] | None) -> str | None:
     return None
 
 
-def _provider_reference(document: dict[str, Any] | None) -> str | None:
+def _provider_reference(document: dict[str, object] | None) -> str | None:
     value = (document or {}).get("providerReference")
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, json_text.Number):
+        value = value.text
+    if not isinstance(value, str):
         return None
     # A lone surrogate or a control character would be refused by the ledger and by Temporal, after the money moved.
-    text = "".join(char if char.isprintable() else "\ufffd" for char in str(value)).strip()
+    text = "".join(char if char.isprintable() else "\ufffd" for char in value).strip()
     return text[: limits.REFERENCE_CHARS_MAX] or None
 
 
-def _parse(body: bytes) -> dict[str, Any] | None:
-    """Parse a JSON object strictly; None where it is anything else, or ambiguous by a key that stands there twice."""
+def _parse(body: bytes) -> dict[str, object] | None:
+    """Read a JSON object strictly; None where it is anything else, or could be read in two ways."""
     try:
-        document = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        document = json_text.read_object(body.removeprefix(_UTF8_BOM), _FIELDS)
+    except json_text.JsonRefusedError:
         return None
-    return document if isinstance(document, dict) else None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return members
-
-
-def _refuse_constant(name: str) -> Any:  # noqa: ANN401  # the type is json's
-    raise ValueError(f"{name} is not JSON")
+    # An object with a "Status" is not one without a status, which would mean charged.
+    if any(name != "status" and name.casefold() == "status" for name in document):
+        return None
+    return document

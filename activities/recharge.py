@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import secrets
-import time
 from dataclasses import replace
 
 import structlog
@@ -14,17 +13,12 @@ from activities.failures import backoff_s, from_ledger, not_answered, retry_dela
 from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError, LedgerUnavailable, Opened
 from activities.profile import Answer, Call
-from activities.provider import Provider
+from activities.provider import Provider, boottime_s
 from recharge import limits
 from recharge.contract import RECHARGE_ACTIVITY, Finding, RechargeTask, RecordInput
-from recharge.outcome import State, is_retried
+from recharge.outcome import State
 
 log = structlog.get_logger(__name__)
-
-
-def boottime_s() -> float:
-    """Seconds since boot, those asleep included: a deadline by it also passes while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Recharge:
@@ -46,7 +40,7 @@ class Recharge:
         deadline_s = boottime_s() + self._timeout_s
         try:
             async with heartbeats():
-                finding = await self._calls.run(self._carry_out(task.record, deadline_s))
+                finding = await _to_its_end(self._calls.start(self._carry_out(task.record, deadline_s)))
         except LedgerError as error:
             raise from_ledger(error) from error
         if finding.state is State.RETRYING and not task.first:
@@ -69,7 +63,8 @@ class Recharge:
             said=answer.said,
         )
         finding = await self._close(record, opened, answer)
-        if is_retried(answer.outcome) and finding.state is State.SENDING:
+        if finding.state is State.SENDING:
+            # Nothing was carried out, or the provider ignores a repetition: it is sent again, but not without a pause.
             return replace(finding, state=State.RETRYING, said=answer.said, status=answer.status)
         return finding
 
@@ -91,6 +86,17 @@ class Recharge:
                     error=str(error),
                 )
                 await asyncio.sleep(delay_s)
+
+
+async def _to_its_end(call: asyncio.Task[Finding]) -> Finding:
+    """Await a call. A person's wish to hold the record takes effect after it; anything else that cancels us leaves it to run on."""
+    try:
+        return await asyncio.shield(call)
+    except asyncio.CancelledError:
+        details = activity.cancellation_details()
+        if details is None or not details.cancel_requested:
+            raise
+        return await asyncio.shield(call)
 
 
 def _call(record: RecordInput, opened: Opened, deadline_s: float) -> Call:

@@ -59,9 +59,7 @@ async def _one(stack: Devstack, site: Site, workflow_id: str) -> RecordEvidence:
         [charge for charge in await client.charges(workflow_id) if charge.reference == workflow_id],
         state,
         amount,
-        ", ".join(
-            f"{outcome or 'open'}{f', then {verdict}' if verdict else ''}" for _, outcome, verdict in attempts
-        ),
+        ", ".join(f"{outcome or 'open'}{f', then {verdict}' if verdict else ''}" for _, outcome, verdict in attempts),
         final_at,
     )
 

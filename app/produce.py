@@ -28,10 +28,10 @@ async def run(
             value = line.rstrip(b"\r\n")
             if not value:
                 continue
-            at, offset = await writer.write(
-                settings.kafka.topic, None if key is None else key.encode(), value, partition=partition
+            written = await writer.write(
+                settings.kafka.topic, None if key is None else key.encode(), value, [], partition=partition
             )
-            yield f"{settings.kafka.topic} partition {at} offset {offset}"
+            yield f"{settings.kafka.topic} partition {written.partition} offset {written.offset}"
     finally:
         await writer.stop()
 

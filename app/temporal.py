@@ -10,6 +10,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
+from app.environment import variables
 from recharge import limits
 from recharge.contract import SEARCH_ATTRIBUTES
 
@@ -22,7 +23,7 @@ class TemporalProblem(Exception):
 
 def _connect_config() -> dict[str, object]:
     try:
-        return dict(ClientConfig.load_client_connect_config())
+        return dict(ClientConfig.load_client_connect_config(override_env_vars=variables()))
     except (ValueError, RuntimeError, OSError) as error:
         raise TemporalProblem(f"TEMPORAL_…: the client's configuration cannot be read: {error}") from error
 
@@ -108,7 +109,7 @@ async def register_search_attributes(client: Client) -> list[str]:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(
                 namespace=client.namespace,
-                search_attributes={name: int(kind) for name, kind in missing.items()},  # type: ignore[misc],  # type: ignore[arg-type]  # protobuf takes the enum members
+                search_attributes={name: int(kind) for name, kind in missing.items()},  # type: ignore[misc]  # protobuf's enums are ints
             ),
             timeout=timedelta(seconds=limits.RPC_TIMEOUT_S),
         )

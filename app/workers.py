@@ -11,6 +11,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.calls import CallsInFlight
+from activities.hold import Hold
 from activities.ledger import Ledger, LedgerUnavailable
 from activities.look_up import LookUp
 from activities.provider import Provider
@@ -18,7 +19,8 @@ from activities.recharge import Recharge
 from activities.record_result import RecordResult
 from app.temporal import check_search_attributes
 from recharge import limits
-from recharge.settings import MySQLSettings, ProviderSettings, TemporalSettings
+from recharge.sending import KeyRules
+from recharge.settings import DuplicateProtection, MySQLSettings, ProviderSettings, TemporalSettings
 from workflows.recharge import RechargeWorkflow
 
 log = structlog.get_logger(__name__)
@@ -46,12 +48,19 @@ async def wait_for_ledger(ledger: Ledger) -> None:
             return
 
 
+def key_rules(settings: ProviderSettings) -> KeyRules | None:
+    """The provider's promise to ignore a repetition under the same key, where its profile makes one."""
+    if settings.duplicate_protection is not DuplicateProtection.IDEMPOTENCY_KEY:
+        return None
+    return KeyRules(settings.key_lifetime_s, settings.timeout_s)
+
+
 @asynccontextmanager
 async def worker(
     client: Client, temporal: TemporalSettings, mysql: MySQLSettings, settings: ProviderSettings
 ) -> AsyncIterator[Worker]:
     """A worker that runs while the body does. At the end it finishes its activities, and then every call that is still in flight."""
-    ledger = Ledger(mysql.url.get_secret_value())
+    ledger = Ledger(mysql.url.get_secret_value(), keys=key_rules(settings))
     provider = Provider(settings)
     calls = CallsInFlight()
     try:
@@ -65,6 +74,7 @@ async def worker(
                 Recharge(ledger, provider, calls, timeout_s=settings.timeout_s).recharge,
                 LookUp(ledger, provider, settings).look_up,
                 RecordResult(ledger).record_result,
+                Hold(ledger).hold,
             ],
             workflow_runner=SandboxedWorkflowRunner(
                 restrictions=SandboxRestrictions.default.with_passthrough_modules("recharge")

@@ -105,6 +105,9 @@ class KafkaBroker(ManagedServer):
             if self._process is not None and self._process.returncode == _ENDED_BY_SIGTERM and not archive.exists():
                 arriving = archive.with_name(f".{archive.name}.{self.pid}")
                 shutil.copyfile(self._new_class_archive, arriving)
+                # Java crashes on an archive that is cut short, so it must be whole before it has its name.
+                with arriving.open("rb") as copied:
+                    os.fsync(copied.fileno())
                 arriving.rename(archive)
             self._new_class_archive.unlink()
 

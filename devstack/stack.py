@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -156,8 +156,8 @@ class Devstack:
     async def _stop(self) -> None:
         try:
             spawned = [process for site in self._sites for process in site.processes]
-            await asyncio.gather(*(process.terminate(_APP_TERMINATE_TIMEOUT_S) for process in spawned))
-            await asyncio.gather(*(server.stop() for server in self._made_servers()))
+            await _all(process.terminate(_APP_TERMINATE_TIMEOUT_S) for process in spawned)
+            await _all(server.stop() for server in self._made_servers())
         finally:
             for server in self._made_servers():
                 server.release()
@@ -193,6 +193,13 @@ class Devstack:
             "TEMPORAL_ADDRESS": self.temporal.address,
             "TEMPORAL_NAMESPACE": self.temporal.namespace,
         }
+
+
+async def _all(endings: Iterable[Awaitable[object]]) -> None:
+    """Wait for all of them, also where one fails, so that no process is left behind; then raise what failed."""
+    for result in await asyncio.gather(*endings, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _lock_folder(folder: Path) -> int:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
@@ -20,7 +20,7 @@ from ingest.assignment import Assignment
 from ingest.dead_letters import DeadLetters
 from ingest.kafka import Cluster, Edge, RecordReader
 from ingest.kafka_words import AssignmentLost, KafkaProblem
-from ingest.outage import Outage, backoff_s
+from ingest.outage import Outage, backoff_s, unless
 from ingest.partition import AssignedPartition, OpenRecord
 from ingest.starter import Starter
 from ingest.starter_words import FingerprintMismatch
@@ -33,7 +33,6 @@ _LAST_COMMIT_TIMEOUT_S = 3.0
 _HEALTHY_AFTER_S = 30.0
 """A membership that lasted so long was a good one, after which waiting begins anew at the shortest."""
 
-_Answer = TypeVar("_Answer")
 _log = structlog.get_logger(__name__)
 
 
@@ -52,7 +51,7 @@ class Ingester:
         Raises:
             KafkaProblem, StarterProblem: waiting cannot help; the message says in one line what to do.
         """
-        await _unless(stop, self._starter.check())
+        await unless(stop, self._starter.check())
         tries = 0
         while not stop.is_set():
             began_s = time.monotonic()
@@ -63,19 +62,19 @@ class Ingester:
                     raise
                 tries = 0 if time.monotonic() - began_s > _HEALTHY_AFTER_S else tries + 1
                 self._outage.began(self, str(problem))
-                await _unless(stop, asyncio.sleep(backoff_s(tries)))
+                await unless(stop, asyncio.sleep(backoff_s(tries)))
 
     async def _membership(self, stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
-            membership = await _unless(stop, self._join(stack))
+            membership = await unless(stop, self._join(stack, stop))
             if membership is not None:
                 self._outage.over(self)
-                await membership.work(stop)
+                await membership.work()
 
-    async def _join(self, stack: AsyncExitStack) -> "Membership":
+    async def _join(self, stack: AsyncExitStack, stop: asyncio.Event) -> "Membership":
         cluster = await stack.enter_async_context(Cluster(self._kafka))
         await cluster.check_topics()
-        membership = Membership(self._kafka, self._ingest, self._starter, cluster)
+        membership = Membership(self._kafka, self._ingest, self._starter, cluster, stop)
         stack.push_async_callback(membership.leave)
         await membership.join()
         return membership
@@ -84,7 +83,10 @@ class Ingester:
 class Membership:
     """One membership in the group: the consumer, the partitions that are ours, and the records in flight."""
 
-    def __init__(self, kafka: KafkaSettings, ingest: IngestSettings, starter: Starter, cluster: Cluster) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, ingest: IngestSettings, starter: Starter, cluster: Cluster, stop: asyncio.Event
+    ) -> None:
+        self._stop = stop
         self._topic = kafka.topic
         self._in_flight_max = ingest.max_in_flight
         self._starter = starter
@@ -94,7 +96,6 @@ class Membership:
         self._reader = RecordReader(kafka, self._on_revoked, self._on_assigned)
         self._in_flight = 0
         self._turns: list[AssignedPartition] = []
-        self._stopping = False
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._committing: asyncio.Task[None] | None = None
@@ -107,7 +108,6 @@ class Membership:
 
     async def leave(self) -> None:
         """End everything that is under way, and leave the group."""
-        self._stopping = True
         self._assignment.drop_all()
         for task in self._background:
             task.cancel()
@@ -115,15 +115,14 @@ class Membership:
         await self._dead_letters.stop()
         await self._reader.stop()
 
-    async def work(self, stop: asyncio.Event) -> None:
-        """Read, start and commit until `stop` is set; then let what is in flight end, commit once more, and return.
+    async def work(self) -> None:
+        """Read, start and commit until the stop event is set; then let what is in flight end, commit once more, and return.
 
         Raises:
             KafkaProblem, StarterProblem: as in `Ingester.run`.
         """
-        while not stop.is_set():
+        while not self._stop.is_set():
             await self._step()
-        self._stopping = True
         deadline_s = time.monotonic() + limits.STOP_TIMEOUT_S
         while self._in_flight and time.monotonic() < deadline_s:
             await self._step()
@@ -145,7 +144,7 @@ class Membership:
         """Ask each partition in turn, so that a full one does not hold up the others; wait only where none has anything."""
         bytes_max = limits.BUFFERED_BYTES_MAX // max(1, len(self._assignment))
         reading = [
-            partition for partition in self._assignment if not self._stopping and partition.wants_more(bytes_max)
+            partition for partition in self._assignment if not self._stop.is_set() and partition.wants_more(bytes_max)
         ]
         try:
             found = [await self._read_from([partition], 0.0) for partition in reading]
@@ -186,7 +185,7 @@ class Membership:
 
     def _start_more(self) -> None:
         """Start what may start, one record of each partition in turn, up to the limit in all."""
-        if self._stopping:
+        if self._stop.is_set():
             return
         self._turns = [*(p for p in self._turns if self._assignment.get(p.number) is p), *self._newcomers()]
         without = 0
@@ -288,16 +287,3 @@ class Membership:
         self._background.discard(task)
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._failure = self._failure or error
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, _Answer]) -> _Answer | None:
-    """The answer of `work`, or None where `stop` was set before it came."""
-    task = asyncio.create_task(work)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        task.cancel()
-        stopping.cancel()
-        await asyncio.gather(task, stopping, return_exceptions=True)

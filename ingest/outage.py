@@ -1,10 +1,13 @@
-"""Waiting for a server: the log says once what is wrong and once that it is over, and the backoff has a limit."""
+"""Waiting for a server: the log says once what is wrong and once that it is over, the backoff has a limit, and a stop ends it."""
 
+import asyncio
 import time
-from collections.abc import Hashable
-from typing import Protocol
+from collections.abc import Coroutine, Hashable
+from typing import Any, Protocol, TypeVar
 
 from recharge import limits
+
+_Answer = TypeVar("_Answer")
 
 
 class Logger(Protocol):
@@ -49,3 +52,16 @@ class Outage:
 def backoff_s(tries: int) -> float:
     """How long to wait after so many failures in a row."""
     return float(min(limits.START_RETRY_MAX_S, limits.START_RETRY_FIRST_S * 2 ** min(tries, 10)))
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, _Answer]) -> _Answer | None:
+    """The answer of `work`, or None where `stop` was set before it came."""
+    task = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)

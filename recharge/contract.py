@@ -11,12 +11,16 @@ from enum import StrEnum
 
 from temporalio.common import SearchAttributeIndexedValueType, SearchAttributeKey
 
-from recharge.outcome import ResolvedBy, State
+from recharge.outcome import Action, ResolvedBy, State
 
 WORKFLOW_TYPE = "RechargeWorkflow"
 RECHARGE_ACTIVITY = "recharge"
 LOOK_UP_ACTIVITY = "look_up"
 RECORD_RESULT_ACTIVITY = "record_result"
+HOLD_ACTIVITY = "hold"
+
+RESOLVE_UPDATE = "resolve"
+"""The Update by which a command tells the workflow of a decision that stands in the ledger already."""
 
 STATUS = SearchAttributeKey.for_keyword("RechargeStatus")
 TOPIC = SearchAttributeKey.for_keyword("RechargeTopic")
@@ -38,6 +42,14 @@ ERROR_FINGERPRINT_MISMATCH = "FingerprintMismatch"
 
 ERROR_NOT_ANSWERED = "NotAnswered"
 """The type of the failure that makes Temporal try a recharge again, or look again for the answer to one."""
+
+
+class DuplicateRequests(StrEnum):
+    """What becomes of a record whose requestId and numbers were seen at another position."""
+
+    REJECT = "reject"
+    HOLD = "hold"
+    ALLOW = "allow"
 
 
 class Ordering(StrEnum):
@@ -98,6 +110,11 @@ class RecordInput:
     invalid_reason: str | None
     ordering: Ordering
     traceparent: str | None = None
+    duplicate_requests: DuplicateRequests = DuplicateRequests.REJECT
+    stale_after_s: float | None = None
+    """A record older than this is held instead of carried out; None: never."""
+    redrive_of: str | None = None
+    """The workflow id of the final record that this one repeats by an operator's wish."""
 
     @property
     def position(self) -> Position:
@@ -134,9 +151,39 @@ class RechargeTask:
 
 @dataclass(frozen=True, slots=True)
 class LookUpTask:
-    """What the `look_up` activity is asked to do: find out how the newest attempt of this record ended."""
+    """What the `look_up` activity is asked to do: find out where the record stands.
+
+    With `once` it reads the ledger and returns whatever it finds; else it fails until there is certainty, and Temporal runs it again.
+    """
 
     record: RecordInput
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTask:
+    """What the `hold` activity is asked to do: write down that nothing more is sent until a person decides."""
+
+    record: RecordInput
+    by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's decision, as the Update carries it. It stands in the ledger before it is sent, so it may be delivered again."""
+
+    action: Action
+    by: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionReply:
+    """Where the record stands after its workflow heard of a decision."""
+
+    state: State
+    said: str
 
 
 @dataclass(frozen=True, slots=True)

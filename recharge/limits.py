@@ -44,6 +44,9 @@ WORKFLOW_ID_CHARS_MAX = 400
 REFERENCE_CHARS_MAX = 255
 """The longest provider reference that is kept; longer ones are cut, since they only serve people."""
 
+NAME_CHARS_MAX = 255
+"""The longest name of a person who decides."""
+
 REASON_CHARS_MAX = 1000
 """The longest reason or error text that the ledger keeps."""
 
@@ -62,6 +65,9 @@ CALL_TIMEOUT_S_MAX = 300.0
 DEADLINE_GRACE_S = 1.0
 """How long after an attempt's deadline nobody decides anything about it: MySQL's clock and the call's own one may differ by
 the round trip of the opening transaction, never by this much."""
+
+KEY_MARGIN_S = 60.0
+"""How long before an idempotency key's end it is no longer relied on: the provider's clock and ours may differ by this much."""
 
 LOOKUP_TIMEOUT_S = 15.0
 """The whole of one look-up. It is a read: giving up costs nothing but another question."""
@@ -101,6 +107,9 @@ RECORD_RESULT_TIMEOUT_S = 60.0
 """Start-to-close of `record_result`, which is one transaction; it retries for as long as it takes."""
 
 WORKFLOW_TASK_TIMEOUT_S = 10.0
+
+DECISION_TIMEOUT_S = 10.0
+"""How long a command waits for the workflow to take a person's decision. The decision stands in the ledger by then."""
 
 STICKY_TIMEOUT_S = 2.0
 """How long a workflow task waits for the worker that knows its workflow, before any worker may have it. A killed worker costs

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from recharge import limits
 from recharge.contract import Finding
-from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
+from recharge.outcome import FINAL_STATES, MAY_HAVE_BEEN_SENT, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 
 LOOKUP_VERDICT = "lookup"
 """Who passed a verdict, where it was the provider's look-up and not a person."""
@@ -26,6 +26,7 @@ class AttemptFacts:
     status: int | None = None
     error: str | None = None
     provider_reference: str | None = None
+    opened_at: datetime | None = None
     late: bool = False
     """Its outcome came after the attempt had been given up."""
 
@@ -46,46 +47,101 @@ class AttemptFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """The newest decision of a person that was not refused."""
+
+    action: Action
+    by: str
+    note: str
+    provider_reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a record that was never sent may not be sent: it repeats another one, or it is stale. `state` is `rejected` or `held`."""
+
+    state: State
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRules:
+    """What a provider promises that ignores a repetition under the same idempotency key, and how long one call takes."""
+
+    lifetime_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything in the ledger that bears on one record, read under the lock of its row."""
+    """Everything in the ledger that bears on one record, read under the lock of its row. Times are MySQL's."""
 
     state: State
     attempts: Sequence[AttemptFacts] = ()
-    action: Action | None = None
-    """The newest decision of a person."""
+    decided: Decided | None = None
     lookup: LookupAnswer | None = None
     """The newest readable answer of the provider's look-up since the newest attempt was opened."""
+    obstacle: Obstacle | None = None
+    now: datetime | None = None
     reason: str | None = None
     provider_reference: str | None = None
     status: int | None = None
 
 
-def judge(facts: Facts) -> Finding:  # noqa: PLR0911  # one rule a return, in the order of their strength
+def judge(facts: Facts, keys: KeyRules | None = None) -> Finding:
     """Tell where the facts lead. The state `sending` means: a call may leave, and it is the only finding that does.
 
     The order of the rules is the order of their strength: what is final stays final, a person's decision stands, an
-    answer outranks a hold, a hold outranks waiting, and a doubt outranks every wish to send again.
+    answer outranks a hold, a hold outranks waiting, and a doubt outranks every wish to send again. `keys` are the
+    provider's, where it promises to ignore a repetition; then a doubt may be sent again while the key lives.
     """
     count = len(facts.attempts)
     if facts.state in FINAL_STATES:
         return Finding(
             facts.state, f"final already: {facts.state}", count, facts.status, facts.reason, facts.provider_reference
         )
-    if facts.action is Action.SKIP:
-        return Finding(State.SKIPPED, "a person decided to skip it", count, resolved_by=ResolvedBy.PERSON)
-    if facts.action is Action.CHARGED:
-        return Finding(
-            State.SUCCEEDED, "a person decided that it was carried out", count, resolved_by=ResolvedBy.PERSON
-        )
-    answered = _answered(facts)
-    if answered is not None:
-        return answered
-    if facts.action is Action.HOLD:
-        return Finding(State.HELD, "on hold until a person decides", count)
-    waiting = next((attempt for attempt in reversed(facts.attempts) if attempt.waits), None)
-    if waiting is not None:
-        return _waiting(waiting, facts)
-    return Finding(State.SENDING, "nothing sent so far was carried out", count)
+    return (
+        _decided(facts)
+        or _answered(facts)
+        or _held(facts)
+        or _waiting(facts, keys)
+        or _hindered(facts)
+        or Finding(State.SENDING, "nothing sent so far was carried out", count)
+    )
+
+
+def _decided(facts: Facts) -> Finding | None:
+    decided = facts.decided
+    if decided is None or decided.action in {Action.HOLD, Action.NOT_CHARGED}:
+        return None
+    by = f"by {decided.by}: {decided.note}"
+    if decided.action is Action.SKIP:
+        reason = f"skipped {by}"
+        return Finding(State.SKIPPED, reason, len(facts.attempts), reason=reason, resolved_by=ResolvedBy.PERSON)
+    return Finding(
+        State.SUCCEEDED,
+        f"carried out, {by}",
+        len(facts.attempts),
+        provider_reference=decided.provider_reference,
+        resolved_by=ResolvedBy.PERSON,
+    )
+
+
+def _held(facts: Facts) -> Finding | None:
+    decided = facts.decided
+    if decided is None or decided.action is not Action.HOLD:
+        return None
+    return Finding(State.HELD, f"on hold by {decided.by}: {decided.note}", len(facts.attempts))
+
+
+def _hindered(facts: Facts) -> Finding | None:
+    obstacle = facts.obstacle
+    if obstacle is None or (facts.decided is not None and facts.decided.action is Action.NOT_CHARGED):
+        return None
+    if obstacle.state is State.REJECTED:
+        count = len(facts.attempts)
+        return Finding(State.REJECTED, obstacle.said, count, reason=obstacle.said, resolved_by=ResolvedBy.INTAKE)
+    return Finding(State.HELD, obstacle.said, len(facts.attempts))
 
 
 def _answered(facts: Facts) -> Finding | None:
@@ -108,17 +164,39 @@ def _from_attempt(state: State, attempt: AttemptFacts, facts: Facts) -> Finding:
     return Finding(state, said, len(facts.attempts), attempt.status, reason, attempt.provider_reference, resolved_by=by)
 
 
-def _waiting(attempt: AttemptFacts, facts: Facts) -> Finding:
+def _waiting(facts: Facts, keys: KeyRules | None) -> Finding | None:
+    waiting = [attempt for attempt in facts.attempts if attempt.waits]
+    if not waiting:
+        return None
+    newest = waiting[-1]
     count = len(facts.attempts)
     if facts.lookup is LookupAnswer.REFUSED:
         said = "the provider's look-up says that it was refused"
-        return Finding(State.REJECTED, said, count, attempt.status, said, resolved_by=ResolvedBy.LOOKUP)
-    said = attempt.error or "no answer was recorded"
-    if attempt.outcome is Outcome.PENDING:
+        return Finding(State.REJECTED, said, count, newest.status, said, resolved_by=ResolvedBy.LOOKUP)
+    said = newest.error or "no answer was recorded"
+    if any(attempt.outcome is Outcome.PENDING for attempt in waiting):
         return Finding(
-            State.PENDING, f"attempt {attempt.number} is pending at the provider: {said}", count, attempt.status
+            State.PENDING, f"attempt {newest.number} is pending at the provider: {said}", count, newest.status
         )
-    return Finding(State.IN_DOUBT, f"attempt {attempt.number} may have been carried out: {said}", count, attempt.status)
+    if keys is not None and _key_lives(facts, keys):
+        return Finding(
+            State.SENDING, f"attempt {newest.number} is sent again under its key: {said}", count, newest.status
+        )
+    return Finding(State.IN_DOUBT, f"attempt {newest.number} may have been carried out: {said}", count, newest.status)
+
+
+def _key_lives(facts: Facts, keys: KeyRules) -> bool:
+    """Tell whether the provider still promises to ignore a repetition, and no answer to one has put that into doubt."""
+    maybe_sent = [
+        attempt for attempt in facts.attempts if attempt.outcome in MAY_HAVE_BEEN_SENT or attempt.outcome is None
+    ]
+    # A 3xx or 4xx to a repetition speaks of the repetition, not of the recharge; nothing more can be learnt by repeating it.
+    if any(attempt.status is not None and 300 <= attempt.status < 500 for attempt in maybe_sent[1:]):  # noqa: PLR2004
+        return False
+    first_at = maybe_sent[0].opened_at
+    if first_at is None or facts.now is None:
+        return False
+    return facts.now < first_at + timedelta(seconds=keys.lifetime_s - keys.timeout_s - limits.KEY_MARGIN_S)
 
 
 def late_answer_contradicts(outcome: Outcome, state: State, *, later_attempt: bool) -> bool:

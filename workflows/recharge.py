@@ -4,6 +4,8 @@ It knows no clock but Temporal's, no ledger and no provider. Whether a call may 
 nothing that is done to this workflow (a reset, a replay, a second run) can send anything twice.
 """
 
+import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import assert_never
 
@@ -14,19 +16,24 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from recharge import limits
     from recharge.contract import (
+        HOLD_ACTIVITY,
         LOOK_UP_ACTIVITY,
         RECHARGE_ACTIVITY,
         RECORD_RESULT_ACTIVITY,
+        RESOLVE_UPDATE,
         STATUS,
         WORKFLOW_TYPE,
+        Decision,
+        DecisionReply,
         Finding,
+        HoldTask,
         LookUpTask,
         RechargeResult,
         RechargeTask,
         RecordInput,
         ResultTask,
     )
-    from recharge.outcome import FINAL_STATES, State
+    from recharge.outcome import FINAL_STATES, Action, State
     from workflows import telling
 
 _ONCE = RetryPolicy(maximum_attempts=1)
@@ -39,6 +46,8 @@ _FOR_AS_LONG_AS_IT_TAKES = RetryPolicy(
 _CALL_TIMEOUT = timedelta(seconds=limits.CALL_TIMEOUT_S_MAX + limits.ACTIVITY_SLACK_S)
 _LOOK_UP_TIMEOUT = timedelta(seconds=limits.LOOKUP_TIMEOUT_S + limits.ACTIVITY_SLACK_S)
 _RESULT_TIMEOUT = timedelta(seconds=limits.RECORD_RESULT_TIMEOUT_S)
+_AFTER_THE_CALL = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+_WAITS_FOR_A_PERSON = frozenset({State.IN_DOUBT, State.PENDING, State.HELD})
 _HEARTBEAT_TIMEOUT = timedelta(seconds=limits.HEARTBEAT_TIMEOUT_S)
 
 
@@ -48,6 +57,12 @@ class RechargeWorkflow:
 
     def __init__(self) -> None:
         self._status = State.SENDING
+        self._said = ""
+        self._calls_for_a_look = 0
+        """How often a person decided something, or cancelled: each time the ledger has to be read anew."""
+        self._looks = 0
+        """The last of them that the story has answered by such a look."""
+        self._is_cancelled = False
 
     @workflow.run
     async def run(self, record: RecordInput) -> RechargeResult:
@@ -55,42 +70,47 @@ class RechargeWorkflow:
 
         Fails where the ledger contradicts the record (another one stood at this position) or itself; its lane is held then.
         """
+        story = asyncio.create_task(self._story(record))
+        await self._whatever_is_cancelled(lambda: story.done() and workflow.all_handlers_finished())
+        return story.result()
+
+    @workflow.update(name=RESOLVE_UPDATE)
+    async def resolve(self, decision: Decision) -> DecisionReply:
+        """Hear of a decision that stands in the ledger, and tell where the record stands because of it."""
+        del decision  # the ledger has it, and the ledger alone is believed
+        self._calls_for_a_look += 1
+        mine = self._calls_for_a_look
+        await workflow.wait_condition(lambda: self._looks >= mine or self._status in FINAL_STATES)
+        return DecisionReply(self._status, self._said)
+
+    @resolve.validator
+    def _refuse_what_cannot_be_decided(self, decision: Decision) -> None:
+        if not decision.by.strip() or not decision.note.strip():
+            raise ApplicationError("a decision needs a name and a reason: --by WHO --note WHY", type="DecisionRefused")
+        if self._status in FINAL_STATES:
+            raise ApplicationError(f"it is final already: {self._status}", type="DecisionRefused")
+        if decision.action is not Action.HOLD and self._status not in _WAITS_FOR_A_PERSON:
+            raise ApplicationError(f"it is {self._status} and does not wait for a person", type="DecisionRefused")
+
+    async def _story(self, record: RecordInput) -> RechargeResult:
         if record.invalid_reason is not None:
             finding = Finding(State.INVALID, record.invalid_reason)
         else:
             finding = await self._first_attempt(record)
         while finding.state not in FINAL_STATES:
+            self._tell(record, finding)
             finding = await self._go_on(record, finding)
+        self._said = finding.said
         return await self._record_result(record, finding)
-
-    async def _first_attempt(self, record: RecordInput) -> Finding:
-        try:
-            finding: Finding = await workflow.execute_activity(
-                RECHARGE_ACTIVITY,
-                RechargeTask(record, first=True),
-                result_type=Finding,
-                start_to_close_timeout=_CALL_TIMEOUT,
-                heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-                retry_policy=_ONCE,
-                summary=telling.call(record),
-            )
-        except ActivityError as error:
-            if is_cancelled_exception(error) or (
-                isinstance(error.cause, ApplicationError) and error.cause.non_retryable
-            ):
-                raise
-            return Finding(State.RETRYING, telling.without_outcome(error))
-        return finding
 
     async def _go_on(self, record: RecordInput, finding: Finding) -> Finding:
         """One step on from an open state: send again where the ledger allows it, or wait for certainty."""
-        self._tell(record, finding)
         match finding.state:
             case State.RETRYING:
                 # The regular activity starts at once, so the pause after the first attempt is the workflow's own.
-                pause_s = max(limits.RETRY_FIRST_S, finding.retry_after_s or 0.0)
-                await workflow.sleep(timedelta(seconds=pause_s), summary=telling.pause(finding))
-                return await self._send_again(record)
+                if await self._pause(finding):
+                    return await self._send_again(record)
+                return await self._look(record)
             case State.SENDING:
                 return await self._send_again(record)
             case State.IN_DOUBT | State.PENDING | State.HELD:
@@ -100,29 +120,102 @@ class RechargeWorkflow:
             case _:
                 assert_never(finding.state)
 
+    async def _first_attempt(self, record: RecordInput) -> Finding:
+        try:
+            return await self._unless_called(
+                record,
+                workflow.start_activity(
+                    RECHARGE_ACTIVITY,
+                    RechargeTask(record, first=True),
+                    result_type=Finding,
+                    start_to_close_timeout=_CALL_TIMEOUT,
+                    heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+                    retry_policy=_ONCE,
+                    cancellation_type=_AFTER_THE_CALL,
+                    summary=telling.call(record),
+                ),
+            )
+        except ActivityError as error:
+            if isinstance(error.cause, ApplicationError) and error.cause.non_retryable:
+                raise
+            return Finding(State.RETRYING, telling.without_outcome(error))
+
     async def _send_again(self, record: RecordInput) -> Finding:
-        finding: Finding = await workflow.execute_activity(
-            RECHARGE_ACTIVITY,
-            RechargeTask(record, first=False),
-            result_type=Finding,
-            start_to_close_timeout=_CALL_TIMEOUT,
-            heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-            retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
-            summary=telling.call(record),
+        return await self._unless_called(
+            record,
+            workflow.start_activity(
+                RECHARGE_ACTIVITY,
+                RechargeTask(record, first=False),
+                result_type=Finding,
+                start_to_close_timeout=_CALL_TIMEOUT,
+                heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+                retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
+                cancellation_type=_AFTER_THE_CALL,
+                summary=telling.call(record),
+            ),
         )
-        return finding
 
     async def _wait_for_certainty(self, record: RecordInput, finding: Finding) -> Finding:
         """Wait in one activity that Temporal runs again and again: that costs no history, however long it takes."""
-        found: Finding = await workflow.execute_activity(
-            LOOK_UP_ACTIVITY,
-            LookUpTask(record),
-            result_type=Finding,
-            start_to_close_timeout=_LOOK_UP_TIMEOUT,
-            heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-            retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
-            summary=telling.waiting(finding),
+        return await self._unless_called(
+            record,
+            workflow.start_activity(
+                LOOK_UP_ACTIVITY,
+                LookUpTask(record),
+                result_type=Finding,
+                start_to_close_timeout=_LOOK_UP_TIMEOUT,
+                heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+                retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
+                cancellation_type=_AFTER_THE_CALL,
+                summary=telling.waiting(finding),
+            ),
         )
+
+    async def _unless_called(self, record: RecordInput, handle: workflow.ActivityHandle[Finding]) -> Finding:
+        """What an activity finds; where a person decides meanwhile, it ends after the call it is in, and the ledger is read at once."""
+        await workflow.wait_condition(lambda: handle.done() or self._is_called)
+        if handle.done():
+            return await handle
+        handle.cancel()
+        try:
+            found = await handle
+        except ActivityError as error:
+            if not is_cancelled_exception(error):
+                raise
+            return await self._look(record)
+        return found if found.state in FINAL_STATES else await self._look(record)
+
+    async def _pause(self, finding: Finding) -> bool:
+        """Wait out the backoff or the provider's Retry-After; False where a person decided meanwhile."""
+        pause_s = max(limits.RETRY_FIRST_S, finding.retry_after_s or 0.0)
+        try:
+            await workflow.wait_condition(
+                lambda: self._is_called, timeout=timedelta(seconds=pause_s), timeout_summary=telling.pause(finding)
+            )
+        except TimeoutError:
+            return True
+        return False
+
+    async def _look(self, record: RecordInput) -> Finding:
+        """Write a cancellation down as a hold, then read the ledger: the decision that called for this look stands there."""
+        answered = self._calls_for_a_look
+        if self._is_cancelled:
+            self._is_cancelled = False
+            await workflow.execute_local_activity(
+                HOLD_ACTIVITY,
+                HoldTask(record, "Temporal", "the workflow was cancelled"),
+                start_to_close_timeout=_RESULT_TIMEOUT,
+                retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
+            )
+        found: Finding = await workflow.execute_local_activity(
+            LOOK_UP_ACTIVITY,
+            LookUpTask(record, once=True),
+            result_type=Finding,
+            start_to_close_timeout=_RESULT_TIMEOUT,
+            retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
+        )
+        self._tell(record, found)
+        self._looks = answered
         return found
 
     async def _record_result(self, record: RecordInput, finding: Finding) -> RechargeResult:
@@ -138,8 +231,24 @@ class RechargeWorkflow:
         workflow.set_current_details(telling.ended(record, result))
         return result
 
+    @property
+    def _is_called(self) -> bool:
+        return self._calls_for_a_look > self._looks
+
+    async def _whatever_is_cancelled(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition. Temporal delivers a cancellation here and nowhere else, and it means: hold, never: give up."""
+        while True:
+            try:
+                await workflow.wait_condition(condition)
+            except asyncio.CancelledError:
+                self._is_cancelled = True
+                self._calls_for_a_look += 1
+            else:
+                return
+
     def _tell(self, record: RecordInput, finding: Finding) -> None:
         self._show(finding.state)
+        self._said = finding.said
         workflow.set_current_details(telling.story(record, finding, workflow.now()))
 
     def _show(self, state: State) -> None:

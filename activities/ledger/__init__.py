@@ -1,5 +1,6 @@
 """The ledger in MySQL: what was intended, what came of it, and what is final. It alone decides when a call may leave."""
 
+from activities.ledger.decisions import Decisions, Ruling, Wish
 from activities.ledger.errors import (
     FingerprintMismatch,
     LedgerContradiction,
@@ -11,6 +12,7 @@ from activities.ledger.errors import (
 from activities.ledger.ledger import Ledger, LookupFacts, Opened
 
 __all__ = [
+    "Decisions",
     "FingerprintMismatch",
     "Ledger",
     "LedgerContradiction",
@@ -20,4 +22,6 @@ __all__ = [
     "LedgerUnfit",
     "LookupFacts",
     "Opened",
+    "Ruling",
+    "Wish",
 ]

@@ -8,29 +8,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger import lookups as lookup_rows
+from activities.ledger.decisions import Wish, insert_action
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
-from activities.ledger.rows import (
-    NOW,
-    AttemptRow,
-    after,
-    cut_reason,
-    insert_row,
-    lock_row,
-    move,
-    new_row,
-    read_attempts,
-    read_facts,
-)
+from activities.ledger.obstacles import claim, find_obstacle
+from activities.ledger.reading import AttemptRow, read_attempts, read_decided, read_facts
+from activities.ledger.rows import NOW, after, cut_reason, insert_row, lock_row, move, new_row
 from activities.ledger.tables import attempts
 from activities.profile import Answer, LookupReading
+from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
-from recharge.outcome import FINAL_STATES, ResolvedBy, State, is_retried, open_state_after
-from recharge.sending import AttemptFacts, Facts, NotFoundRules, judge, late_answer_contradicts
+from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State
+from recharge.sending import AttemptFacts, Facts, KeyRules, NotFoundRules, judge, late_answer_contradicts
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +50,16 @@ class LookupFacts:
 
 
 class Ledger(LedgerEngine):
-    """One process's view of the ledger. All methods raise `LedgerError`s and nothing else."""
+    """One process's view of the ledger. All methods raise `LedgerError`s and nothing else.
+
+    `keys` are the provider's promise to ignore a repetition under the same idempotency key, where it makes one.
+    """
+
+    def __init__(
+        self, url: str, *, keys: KeyRules | None = None, connections_max: int = limits.LEDGER_CONNECTIONS_MAX
+    ) -> None:
+        super().__init__(url, connections_max=connections_max)
+        self._keys = keys
 
     async def open_attempt(self, record: RecordInput, token: str, *, timeout_s: float) -> Opened | Finding:
         """Write down the intention to send, or tell why nothing may be sent.
@@ -71,21 +73,22 @@ class Ledger(LedgerEngine):
 
         async def work(connection: AsyncConnection) -> Opened | Finding:
             if await insert_row(connection, new_row(record, State.SENDING)):
-                return await _insert_attempt(connection, record, token, timeout_s, ())
-            row = await lock_row(connection, record)
-            if row is None:
-                raise LedgerContradiction(
-                    f"{record.workflow_id}: its row was deleted while it was worked on; rows of the ledger are never deleted"
-                )
+                finding = judge(await _fresh(connection, record), self._keys)
+                if finding.state is State.SENDING:
+                    return await _insert_attempt(connection, record, token, timeout_s, ())
+                await _follow(connection, record, State.SENDING, finding.state)
+                return finding
+            row = await _locked(connection, record)
             rows = await read_attempts(connection, record.workflow_id, lock=True)
             if rows and rows[-1].token == token:
                 return Opened(rows[-1].facts.number, token, _after_unknown(rows[:-1]))
-            finding = judge(await read_facts(connection, record, row, rows))
+            if not rows:
+                await claim(connection, record)
+            finding = judge(await read_facts(connection, record, row, rows), self._keys)
             if finding.state is State.SENDING:
                 await move(connection, record, State.SENDING)
                 return await _insert_attempt(connection, record, token, timeout_s, rows)
-            if finding.state not in FINAL_STATES and finding.state != row["state"]:
-                await move(connection, record, finding.state)
+            await _follow(connection, record, State(row["state"]), finding.state)
             return finding
 
         return await self.transact(work)
@@ -98,10 +101,10 @@ class Ledger(LedgerEngine):
         """
 
         async def work(connection: AsyncConnection) -> Finding:
-            row = await lock_row(connection, record)
+            row = await _locked(connection, record)
             rows = await read_attempts(connection, record.workflow_id, lock=True)
             mine = next((attempt for attempt in rows if attempt.token == token), None)
-            if row is None or mine is None:
+            if mine is None:
                 raise LedgerContradiction(
                     f"{record.workflow_id}: the attempt that was just sent is not in the ledger; rows of the ledger are never deleted"
                 )
@@ -109,16 +112,22 @@ class Ledger(LedgerEngine):
             later = rows[-1].facts.number > mine.facts.number
             facts = await _close(connection, record, mine, answer, state, later_attempt=later)
             known = [facts if attempt is mine else attempt.facts for attempt in rows]
+            now = (await connection.execute(select(NOW))).scalar_one() if answer.outcome is Outcome.UNKNOWN else None
             finding = judge(
                 Facts(
                     state,
                     known,
+                    now=now,
                     reason=row["reason"],
                     provider_reference=row["provider_reference"],
                     status=row["status"],
-                )
+                ),
+                self._keys,
             )
-            return replace(finding, retry_after_s=answer.retry_after_s) if is_retried(answer.outcome) else finding
+            await _follow(
+                connection, record, state, State.RETRYING if finding.state is State.SENDING else finding.state
+            )
+            return replace(finding, retry_after_s=answer.retry_after_s)
 
         return await self.transact(work)
 
@@ -127,14 +136,15 @@ class Ledger(LedgerEngine):
 
         async def work(connection: AsyncConnection) -> LookupFacts:
             row = await lock_row(connection, record)
+            now = (await connection.execute(select(NOW))).scalar_one()
             if row is None:
-                raise LedgerContradiction(f"{record.workflow_id}: it waits for an answer, but has no row in the ledger")
+                # Asked before anything was sent, by a cancellation that came first.
+                return LookupFacts(Finding(State.SENDING, "nothing was sent so far"), now, None, 0, None)
             rows = await read_attempts(connection, record.workflow_id, lock=True)
-            finding = judge(await read_facts(connection, record, row, rows))
+            finding = judge(await read_facts(connection, record, row, rows), self._keys)
             asked, answered_at = await lookup_rows.history(
                 connection, record.workflow_id, rows[-1].facts.number if rows else 0
             )
-            now = (await connection.execute(select(NOW))).scalar_one()
             return LookupFacts(finding, now, rows[-1] if rows else None, asked, answered_at)
 
         return await self.transact(work)
@@ -151,25 +161,34 @@ class Ledger(LedgerEngine):
         """Write down one question and its answer, pass the verdict that follows from it, and tell where that leads."""
 
         async def work(connection: AsyncConnection) -> Finding:
-            row = await lock_row(connection, record)
-            if row is None:
-                raise LedgerContradiction(f"{record.workflow_id}: it was looked up, but has no row in the ledger")
+            row = await _locked(connection, record)
             rows = await read_attempts(connection, record.workflow_id, lock=True)
             acknowledged = await lookup_rows.acknowledged(connection, record.workflow_id, rows)
             await lookup_rows.insert_lookup(connection, record.workflow_id, attempt.facts.number, reading, asked_at)
             current = rows[-1] if rows else None
-            if (
-                State(row["state"]) not in FINAL_STATES
-                and current is not None
-                and current.token == attempt.token
-                and current.facts.waits
-            ):
+            if State(row["state"]) not in FINAL_STATES and current is not None and current.token == attempt.token:
                 counts = not acknowledged and lookup_rows.counts(rows, rules, asked_at)
-                await lookup_rows.pass_verdict(connection, record.workflow_id, current, reading, counts=counts)
+                await lookup_rows.pass_verdict(connection, record.workflow_id, rows, reading, counts=counts)
                 rows = await read_attempts(connection, record.workflow_id, lock=True)
-            return judge(await read_facts(connection, record, row, rows))
+            return judge(await read_facts(connection, record, row, rows), self._keys)
 
         return await self.transact(work)
+
+    async def hold(self, record: RecordInput, *, by: str, note: str) -> None:
+        """Write down that nothing more is sent until a person decides; nothing happens to a record that is final or on hold already."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await insert_row(connection, new_row(record, State.HELD))
+            row = await _locked(connection, record)
+            if State(row["state"]) in FINAL_STATES:
+                return
+            decided = await read_decided(connection, record.workflow_id)
+            if decided is None or decided.action is not Action.HOLD:
+                await insert_action(connection, Wish(record.workflow_id, Action.HOLD, by, note))
+            if State(row["state"]) is not State.HELD:
+                await move(connection, record, State.HELD)
+
+        await self.transact(work)
 
     async def record_result(self, record: RecordInput, finding: Finding) -> RechargeResult:
         """Make the record final. The ledger judges by its own rows; `finding` only tells an `invalid` record from the others.
@@ -180,13 +199,9 @@ class Ledger(LedgerEngine):
         async def work(connection: AsyncConnection) -> RechargeResult:
             if finding.state is State.INVALID:
                 return await _record_invalid(connection, record, finding)
-            row = await lock_row(connection, record)
-            if row is None:
-                raise LedgerContradiction(
-                    f"{record.workflow_id}: it has no row in the ledger, so nothing was sent and nothing is final"
-                )
+            row = await _locked(connection, record)
             rows = await read_attempts(connection, record.workflow_id, lock=True)
-            judged = judge(await read_facts(connection, record, row, rows))
+            judged = judge(await read_facts(connection, record, row, rows), self._keys)
             if judged.state not in FINAL_STATES:
                 raise LedgerContradiction(
                     f"{record.workflow_id}: asked to record {finding.state}, but the ledger says: {judged.said}"
@@ -196,6 +211,28 @@ class Ledger(LedgerEngine):
             return _result(record, judged)
 
         return await self.transact(work)
+
+
+async def _locked(connection: AsyncConnection, record: RecordInput) -> RowMapping:
+    row = await lock_row(connection, record)
+    if row is None:
+        raise LedgerContradiction(
+            f"{record.workflow_id}: it has no row in the ledger although it was worked on; rows are never deleted"
+        )
+    return row
+
+
+async def _fresh(connection: AsyncConnection, record: RecordInput) -> Facts:
+    """What is known about a record whose row was just inserted, in as few questions as that takes."""
+    owner = await claim(connection, record)
+    now = (await connection.execute(select(NOW))).scalar_one() if record.stale_after_s is not None else None
+    return Facts(State.SENDING, obstacle=await find_obstacle(connection, record, (), now, owner))
+
+
+async def _follow(connection: AsyncConnection, record: RecordInput, state: State, following: State) -> None:
+    """Let the open state follow an answer. A hold stays, and a final state is for `record_result` alone to write."""
+    if following not in FINAL_STATES and state not in FINAL_STATES | {State.HELD, following}:
+        await move(connection, record, following)
 
 
 async def _insert_attempt(
@@ -267,15 +304,13 @@ async def _close(
         raise LedgerContradiction(
             f"{record.workflow_id}: attempt {facts.number} could not be closed although its row was locked"
         )
-    following = open_state_after(answer.outcome)
-    if state not in FINAL_STATES | {State.HELD, following} and following is not State.SENDING:
-        await move(connection, record, following)
     return AttemptFacts(
         number=facts.number,
         outcome=answer.outcome,
         status=answer.status,
         error=answer.said,
         provider_reference=answer.provider_reference,
+        opened_at=facts.opened_at,
         late=given_up,
     )
 

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.ledger.rows import NOW, AttemptRow, cut, cut_reason
+from activities.ledger.reading import AttemptRow
+from activities.ledger.rows import NOW, cut, cut_reason
 from activities.ledger.tables import attempts, lookups
 from activities.profile import LookupReading
 from recharge import limits
@@ -62,30 +63,45 @@ def counts(rows: Sequence[AttemptRow], rules: NotFoundRules, asked_at: datetime)
 
 
 async def pass_verdict(
-    connection: AsyncConnection, workflow_id: str, attempt: AttemptRow, reading: LookupReading, *, counts: bool
+    connection: AsyncConnection, workflow_id: str, rows: Sequence[AttemptRow], reading: LookupReading, *, counts: bool
 ) -> None:
-    """Judge the attempt by what the look-up said; an open one is given up as unknown in the same transaction.
+    """Judge the attempts that wait by what the look-up said; an open one is given up as unknown in the same transaction.
 
-    `counts` tells whether 'not found' is a verdict. 'refused' passes none: the record becomes final by the look-up's row itself.
+    They share one reference, so one word speaks of all of them. `counts` tells whether 'not found' is a verdict. 'refused' passes
+    none: the record becomes final by the look-up's row itself.
     """
     verdict = None
     if reading.answer is LookupAnswer.CHARGED:
         verdict = Verdict.CHARGED
     elif reading.answer is LookupAnswer.NOT_FOUND and counts:
         verdict = Verdict.NOT_CHARGED
-    if verdict is None and reading.answer is not LookupAnswer.REFUSED:
+    elif reading.answer is not LookupAnswer.REFUSED:
         return
+    for row in rows:
+        if row.facts.waits:
+            await judge_attempt(connection, workflow_id, row, verdict, LOOKUP_VERDICT, reading.provider_reference)
+
+
+async def judge_attempt(
+    connection: AsyncConnection,
+    workflow_id: str,
+    row: AttemptRow,
+    verdict: Verdict | None,
+    by: str,
+    provider_reference: str | None,
+) -> None:
+    """Write a verdict into an attempt's row, and give an open attempt up as unknown."""
     values: dict[str, object] = {}
-    if attempt.closed_at is None:
+    if row.closed_at is None:
         values |= {
             "closed_at": NOW,
             "outcome": Outcome.UNKNOWN,
-            "error": "no answer was recorded; given up after a look-up",
+            "error": "no answer was recorded; given up by a verdict",
         }
     if verdict is not None:
-        values |= {"verdict": verdict, "verdict_by": LOOKUP_VERDICT, "verdict_at": NOW}
-    if reading.answer is LookupAnswer.CHARGED and reading.provider_reference is not None:
-        values["provider_reference"] = cut(reading.provider_reference, limits.REFERENCE_CHARS_MAX)
+        values |= {"verdict": verdict, "verdict_by": cut(by, limits.NAME_CHARS_MAX), "verdict_at": NOW}
+    if verdict is Verdict.CHARGED and provider_reference is not None:
+        values["provider_reference"] = cut(provider_reference, limits.REFERENCE_CHARS_MAX)
     if values:
-        which = (attempts.c.workflow_id == workflow_id, attempts.c.number == attempt.facts.number)
+        which = (attempts.c.workflow_id == workflow_id, attempts.c.number == row.facts.number)
         await connection.execute(update(attempts).where(*which).values(**values))

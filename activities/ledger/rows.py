@@ -1,20 +1,16 @@
 """Reading and moving the rows of one record: the statements that every operation of the ledger shares."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import RowMapping, func, select, text, update
+from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.ledger.engine import is_duplicate
 from activities.ledger.errors import FingerprintMismatch, LedgerContradiction
-from activities.ledger.tables import attempts, lookups, operator_actions, recharges
+from activities.ledger.tables import recharges
 from recharge import limits
 from recharge.contract import RecordInput
-from recharge.outcome import PREDECESSORS, Action, LookupAnswer, Outcome, State, Verdict
-from recharge.sending import AttemptFacts, Facts
+from recharge.outcome import PREDECESSORS, State
 
 NOW = func.utc_timestamp(6)
 
@@ -47,20 +43,21 @@ def new_row(record: RecordInput, state: State) -> dict[str, Any]:
         "raw_value": record.raw_value,
         "size_bytes": record.size_bytes,
         "record_timestamp_ms": record.timestamp_ms,
+        "begun": 1,
         "created_at": NOW,
         "updated_at": NOW,
     }
 
 
 async def insert_row(connection: AsyncConnection, row: dict[str, Any]) -> bool:
-    """Insert a record's row; False where its position has one already. Inserting before locking spares the deadlocks of the other order."""
-    try:
-        await connection.execute(insert(recharges).values(row))
-    except IntegrityError as error:
-        if not is_duplicate(error):
-            raise
-        return False
-    return True
+    """Insert a record's row, or lock the one that its position has already; False in that case, and the row is counted as begun once more.
+
+    A plain insert that fails would leave a shared lock, and two of those wait for each other as soon as both want to write. This form locks
+    exclusively at once. The count is what tells the cases apart: MySQL reports one row for an insert, two for a row that was changed.
+    """
+    statement = insert(recharges).values(row).on_duplicate_key_update(begun=recharges.c.begun + 1)
+    result = await connection.execute(statement)
+    return result.rowcount == 1
 
 
 async def lock_row(connection: AsyncConnection, record: RecordInput) -> RowMapping | None:
@@ -92,77 +89,6 @@ async def lock_row(connection: AsyncConnection, record: RecordInput) -> RowMappi
             f"{record.fingerprint}); the topic was re-created or truncated: give it a new RECHARGE_KAFKA__SOURCE"
         )
     return row
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
-    """One attempt with its times and its token, beside the facts that decide."""
-
-    facts: AttemptFacts
-    token: str
-    opened_at: datetime
-    deadline_at: datetime
-    closed_at: datetime | None
-
-
-async def read_attempts(connection: AsyncConnection, workflow_id: str, *, lock: bool) -> list[AttemptRow]:
-    """All attempts of a record, oldest first; locked where a decision to send rests on them."""
-    query = select(attempts).where(attempts.c.workflow_id == workflow_id).order_by(attempts.c.number)
-    rows = (await connection.execute(query.with_for_update() if lock else query)).mappings().all()
-    return [
-        AttemptRow(
-            facts=AttemptFacts(
-                number=row["number"],
-                outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
-                verdict=None if row["verdict"] is None else Verdict(row["verdict"]),
-                verdict_by=row["verdict_by"],
-                status=row["status"],
-                error=row["error"],
-                provider_reference=row["provider_reference"],
-                late=row["late_at"] is not None,
-            ),
-            token=row["token"],
-            opened_at=row["opened_at"],
-            deadline_at=row["deadline_at"],
-            closed_at=row["closed_at"],
-        )
-        for row in rows
-    ]
-
-
-async def read_facts(
-    connection: AsyncConnection, record: RecordInput, row: RowMapping, rows: list[AttemptRow]
-) -> Facts:
-    """Gather what `recharge.sending.judge` needs: the newest decision of a person and the newest look-up beside row and attempts."""
-    action = await connection.scalar(
-        select(operator_actions.c.action)
-        .where(operator_actions.c.workflow_id == record.workflow_id, operator_actions.c.refused_because.is_(None))
-        .order_by(operator_actions.c.id.desc())
-        .limit(1)
-        .with_for_update()
-    )
-    lookup = None
-    if rows and rows[-1].facts.waits:
-        lookup = await connection.scalar(
-            select(lookups.c.answer)
-            .where(
-                lookups.c.workflow_id == record.workflow_id,
-                lookups.c.attempt_number == rows[-1].facts.number,
-                lookups.c.answer != LookupAnswer.UNREADABLE,
-            )
-            .order_by(lookups.c.id.desc())
-            .limit(1)
-            .with_for_update()
-        )
-    return Facts(
-        state=State(row["state"]),
-        attempts=[attempt.facts for attempt in rows],
-        action=None if action is None else Action(action),
-        lookup=None if lookup is None else LookupAnswer(lookup),
-        reason=row["reason"],
-        provider_reference=row["provider_reference"],
-        status=row["status"],
-    )
 
 
 async def move(connection: AsyncConnection, record: RecordInput, state: State, **columns: Any) -> None:  # noqa: ANN401  # columns of the row

@@ -45,6 +45,7 @@ recharges = Table(
     Column("raw_value", MEDIUMBLOB),
     Column("size_bytes", BigInteger, nullable=False),
     Column("record_timestamp_ms", BigInteger, nullable=False),
+    Column("begun", Integer, nullable=False),
     Column("created_at", _TIME, nullable=False),
     Column("updated_at", _TIME, nullable=False),
     Column("final_at", _TIME),

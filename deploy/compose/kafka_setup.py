@@ -5,6 +5,7 @@ The names come from the service's own settings, `RECHARGE_KAFKA__…`, with the 
 
 import argparse
 import asyncio
+import logging
 import ssl
 import sys
 from typing import Any
@@ -69,6 +70,8 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    # The library would tell each attempt at a broker that is still starting; how the waiting ended is said below.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         asyncio.run(run(settings, options.partitions))
     except DevstackError as error:

@@ -1,13 +1,20 @@
 """A workflow of the real one's name that does what its record's field `test` says, so that the intake is tested alone."""
 
+import asyncio
 import json
 from datetime import timedelta
 
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
 from recharge.contract import ERROR_FINGERPRINT_MISMATCH, WORKFLOW_TYPE, RechargeResult, RecordInput
 from recharge.outcome import State
+
+
+@activity.defn
+async def take_a_moment() -> None:
+    """Take a tenth of a second."""
+    await asyncio.sleep(0.1)
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
@@ -28,7 +35,7 @@ class StubWorkflow:
                 await workflow.wait_condition(lambda: self._state is not None)
                 return RechargeResult(State(self._state or ""), record.fingerprint, reason="as the test wants")
             case "slow":
-                await workflow.sleep(timedelta(milliseconds=50))
+                await workflow.execute_local_activity(take_a_moment, start_to_close_timeout=timedelta(seconds=10))
                 return RechargeResult(State.SUCCEEDED, record.fingerprint)
             case "fail":
                 raise ApplicationError("as the test wants", non_retryable=True)

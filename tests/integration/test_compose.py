@@ -158,29 +158,27 @@ async def test_the_broker_keeps_its_records_over_a_restart(broker: ComposeKafka)
 def test_the_broker_s_health_check_logs_in(broker: ComposeKafka) -> None:
     command = SERVICES["kafka"]["healthcheck"]["test"]
     arguments = [
-        each.replace("kafka:9093", broker.address).replace("/tmp/kafka", str(broker.folder / "work"))  # noqa: S108
+        each.replace("kafka:9093", broker.address).replace("/run/recharge", str(broker.folder / "work"))
         for each in command[2:]
     ]
-    tool = "org.apache.kafka.tools.BrokerApiVersionsCommand"
-    argv = [str(broker.folder / "home/bin/kafka-run-class.sh"), tool, *arguments]
+    # What kafka-configs.sh of the image starts.
+    argv = [str(broker.folder / "home/bin/kafka-run-class.sh"), "kafka.admin.ConfigCommand", *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert broker.address in done.stdout
+    assert "broker 1" in done.stdout
+    plain = broker.folder / "plain.properties"
+    plain.write_text("security.protocol=PLAINTEXT\ndefault.api.timeout.ms=3000\nrequest.timeout.ms=2000\n")
+    without = [each.replace(str(broker.folder / "work/admin.properties"), str(plain)) for each in argv]
+    refused = subprocess.run(without, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    assert refused.returncode != 0, "without the administrator's login it fails"
 
 
 async def test_the_ledger_s_users_have_the_rights_that_the_local_stack_gives_them(
     stack: Devstack, tmp_path: Path
 ) -> None:
     make_secrets(tmp_path)
-    # The image's entry point reads the script into its own shell and carries out what it hands to docker_process_sql.
-    shell = f"docker_process_sql() {{ cat; }}; . {shlex.quote(str(COMPOSE_FOLDER / 'mysql/users.sh'))}"
-    env = minimal_environment(MYSQL_DATABASE="compose_ledger", SECRETS_FOLDER=str(tmp_path))
-    statements = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", shell],  # noqa: S607 - bash is on PATH
-        env=env, capture_output=True, text=True, check=True, timeout=TIMEOUT_S,
-    ).stdout  # fmt: skip
     await stack.mysql.execute("CREATE DATABASE compose_ledger")
-    for statement in filter(None, map(str.strip, statements.split(";"))):
+    for statement in _statements_of_the_ledger_s_users(tmp_path, "compose_ledger"):
         await stack.mysql.execute(statement)
     await stack.mysql.create_ledger("local_ledger")
     for role in ("svc", "ddl"):
@@ -190,6 +188,20 @@ async def test_the_ledger_s_users_have_the_rights_that_the_local_stack_gives_the
             "SELECT ssl_type FROM mysql.user WHERE user = %s AND host = %s", [f"compose_ledger_{role}", "%"]
         )
         assert secured in {"ANY", b"ANY"}, "a connection without TLS is refused"
+
+
+def _statements_of_the_ledger_s_users(secrets: Path, database: str) -> list[str]:
+    # The image's entry point reads the script into its own shell and carries out what it hands to docker_process_sql.
+    shell = f"docker_process_sql() {{ cat; }}; . {shlex.quote(str(COMPOSE_FOLDER / 'mysql/users.sh'))}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", shell],  # noqa: S607 - bash is on PATH
+        env=minimal_environment(MYSQL_DATABASE=database, SECRETS_FOLDER=str(secrets)),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=TIMEOUT_S,
+    )
+    return [statement.strip() for statement in done.stdout.split(";") if statement.strip()]
 
 
 async def _grants(stack: Devstack, user: str, host: str) -> set[str]:

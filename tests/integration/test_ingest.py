@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     RegisterNamespaceRequest,
@@ -26,7 +27,7 @@ from devstack.stack import Devstack
 from ingest.starter import Starter
 from ingest.starter_words import StarterProblem
 from recharge import limits
-from tests.integration.stub_workflow import StubWorkflow
+from tests.integration.stub_workflow import StubWorkflow, take_a_moment
 from tests.support.intake import FINAL_TIMEOUT_S, Corner
 from tests.support.records import record, value
 
@@ -47,6 +48,7 @@ async def make_corner(stack: Devstack, client: Client, site_numbers: Iterator[in
                 client,
                 task_queue=site.task_queue,
                 workflows=[StubWorkflow],
+                activities=[take_a_moment],
                 workflow_runner=UnsandboxedWorkflowRunner(),
             )
             await workers.enter_async_context(worker)
@@ -360,8 +362,13 @@ async def test_a_reset_while_the_result_is_awaited_is_followed_without_holding_t
 
 async def _reset(corner: Corner, partition: int, offset: int) -> None:
     handle = corner.client.get_workflow_handle(corner.workflow_id(partition, offset))
-    history = await handle.fetch_history()
-    completed = next(e for e in history.events if e.HasField("workflow_task_completed_event_attributes"))
+
+    async def first_task() -> HistoryEvent | None:
+        history = await handle.fetch_history()
+        return next((e for e in history.events if e.HasField("workflow_task_completed_event_attributes")), None)
+
+    completed = await wait_until(first_task, FINAL_TIMEOUT_S, "a workflow task is completed", interval_s=0.05)
+    assert completed is not None
     await corner.client.workflow_service.reset_workflow_execution(
         ResetWorkflowExecutionRequest(
             namespace=corner.client.namespace,

@@ -70,16 +70,16 @@ async def _freeze(
     context.minimum_version = context.maximum_version = version
     freezer = Freezer(context, frozen_at, past_deadline=past_deadline)
     async with serving(freezer.serve, None) as server:
-        time_s = "0.6" if past_deadline else "20"
+        time_s = "1.2" if past_deadline else "20"
         command = [sys.executable, str(DRIVER), server.url, str(certificates.ca_file), time_s, timers]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:  # noqa: ASYNC220  # its pid counts
             assert process.stdout is not None
             try:
-                deadline = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)
+                deadline = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 60)
                 freezer.pid_and_deadline.set_result((process.pid, float(deadline)))
                 freezer.result.answer = json.loads(
-                    await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 20)
+                    await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 60)
                 )
             finally:
                 process.kill()

@@ -7,8 +7,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import SecretStr
-
 from devstack.kafka_access import AccessRule
 from recharge.settings import KafkaSettings
 
@@ -42,12 +40,14 @@ def rules_of_compose(topic: str, dead_letter_topic: str, group: str) -> list[Acc
 
 def client_options_of_compose(address: str, user: str, password: str, ca_file: Path) -> dict[str, Any]:
     """The arguments by which aiokafka's clients connect as this user, as the set-up of the topics makes them."""
-    settings = KafkaSettings(
-        bootstrap_servers=address,
-        source="compose",
-        sasl_username=user,
-        sasl_password=SecretStr(password),
-        ssl_ca_file=ca_file,
+    settings = KafkaSettings.model_validate(
+        {
+            "bootstrap_servers": address,
+            "source": "compose",
+            "sasl_username": user,
+            "sasl_password": password,
+            "ssl_ca_file": ca_file,
+        }
     )
     options: dict[str, Any] = _program("kafka_setup").client_options(settings)
     return options

@@ -290,3 +290,22 @@ def test_the_ledger_s_users_are_read_by_the_entry_point_and_not_run() -> None:
 def test_scripts_are_free_of_syntax_errors() -> None:
     for shell, name in (("sh", "make-secrets"), ("sh", "kafka/start"), ("bash", "mysql/users.sh")):
         subprocess.run([shell, "-n", COMPOSE_FOLDER / name], check=True, timeout=30)
+
+
+def test_the_broker_s_secrets_are_written_to_memory_alone() -> None:
+    match = re.search(r"WORK_FOLDER:-([^}]+)}", (COMPOSE_FOLDER / "kafka/start").read_text())
+    assert match is not None
+    assert SERVICES["kafka"]["tmpfs"] == [match[1]]
+    assert f"--command-config={match[1]}/admin.properties" in SERVICES["kafka"]["healthcheck"]["test"]
+
+
+def test_the_builder_is_sent_what_the_dockerfile_copies_and_every_package() -> None:
+    copied = {
+        source
+        for sources in re.findall(r"^COPY (?!--)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+        for source in sources.split()
+    }
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == sent
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name.rstrip("*") for name in packages} <= copied

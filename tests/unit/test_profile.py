@@ -85,7 +85,16 @@ def test_a_refusal_inside_a_success_is_refused_with_its_reason(*, after_unknown:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b' {"a":1}\n', b'{"status":"charged"}', b'\xef\xbb\xbf{"status":"charged"}', b'{"n":1e999}']
+    "body",
+    [
+        b"",
+        b"{}",
+        b' {"a":1}\n',
+        b'{"status":"charged"}',
+        b'\xef\xbb\xbf{"status":"charged"}',
+        b'{"n":1e999}',
+        b'{"n":' + b"9" * 5000 + b"}",
+    ],
 )
 @pytest.mark.parametrize("status", [200, 201, 203, 204, 206, 226, 299])
 def test_a_success_is_charged(status: int, body: bytes) -> None:
@@ -129,11 +138,12 @@ DOUBTFUL_BODIES = [
     b'{"status":["charged"]}',
     b'{"status":"refused","status":"charged"}',
     b'{"status":"charged","st\\u0061tus":"refused"}',
+    b'{"Status":"refused"}',
+    b'{"STATUS":"charged","status":"charged"}',
     b'{"status":"charged","a":{"b":1,"b":2}}',
     b'{"status":"charged","x":NaN}',
     b'{"status":"charged","x":Infinity}',
     b'{"status":"charged","x":"\xff"}',
-    b'{"status":"charged","x":' + b"9" * 5000 + b"}",
     '{"status":"charged"}'.encode("utf-16"),
     b'{"status":"charged","x":' + b"[" * 100_000,
     b'{"status":' + b"[" * 900 + b"]" * 900 + b"}",

@@ -39,6 +39,7 @@ _STATEMENTS = (
         raw_value MEDIUMBLOB NULL,
         size_bytes BIGINT NOT NULL,
         record_timestamp_ms BIGINT NOT NULL,
+        begun INT NOT NULL,
         created_at DATETIME(6) NOT NULL,
         updated_at DATETIME(6) NOT NULL,
         final_at DATETIME(6) NULL,

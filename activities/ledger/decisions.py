@@ -1,0 +1,149 @@
+"""A person's decisions in the ledger: what was decided, by whom and why; what was refused; and the verdict that follows.
+
+A decision is written here before anything else hears of it, so it stands without a worker. It never changes a record's state.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import RowMapping, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.ledger.engine import LedgerEngine
+from activities.ledger.lookups import judge_attempt
+from activities.ledger.reading import AttemptRow, read_attempts, read_decided
+from activities.ledger.rows import NOW, cut, cut_reason
+from activities.ledger.tables import operator_actions, recharges
+from recharge import limits
+from recharge.outcome import FINAL_STATES, Action, State, Verdict
+from recharge.sending import Decided
+
+_VERDICTS = {Action.CHARGED: Verdict.CHARGED, Action.NOT_CHARGED: Verdict.NOT_CHARGED}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person wants to be decided about one record."""
+
+    workflow_id: str
+    action: Action
+    by: str
+    note: str
+    provider_reference: str | None = None
+    is_closed: bool = False
+    """Its workflow was terminated or has failed, so nothing is done for it unless a person decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What became of a wish. `refused_because` is None where the decision stands."""
+
+    workflow_id: str
+    state: State | None
+    refused_because: str | None = None
+
+
+async def insert_action(connection: AsyncConnection, wish: Wish, *, refused_because: str | None = None) -> None:
+    """Add one row about what a person decided, or was refused."""
+    await connection.execute(
+        insert(operator_actions).values(
+            workflow_id=wish.workflow_id,
+            action=wish.action,
+            decided_by=cut(wish.by, limits.NAME_CHARS_MAX),
+            note=cut_reason(wish.note),
+            provider_reference=cut(wish.provider_reference, limits.REFERENCE_CHARS_MAX),
+            decided_at=NOW,
+            refused_because=cut_reason(refused_because),
+        )
+    )
+
+
+class Decisions(LedgerEngine):
+    """The ledger, as the commands of a person write to it."""
+
+    async def decide(self, wish: Wish, *, processing_time_s: float) -> Ruling:
+        """Write the decision down, or refuse it with the reason; a refusal is a row of its own.
+
+        `processing_time_s` is the longest that the provider may go on with a request after we stopped waiting for it.
+        """
+
+        async def work(connection: AsyncConnection) -> Ruling:
+            query = select(recharges.c.state).where(recharges.c.workflow_id == wish.workflow_id).with_for_update()
+            row = (await connection.execute(query)).mappings().one_or_none()
+            if row is None:
+                return Ruling(wish.workflow_id, None, "the ledger has no such record; it may not have been started yet")
+            rows = await read_attempts(connection, wish.workflow_id, lock=True)
+            decided = await read_decided(connection, wish.workflow_id)
+            now = (await connection.execute(select(NOW))).scalar_one()
+            refused = _refusal(wish, row, rows, decided, now, processing_time_s)
+            await insert_action(connection, wish, refused_because=refused)
+            if refused is None:
+                await _judge(connection, wish, rows)
+            return Ruling(wish.workflow_id, State(row["state"]), refused)
+
+        return await self.transact(work)
+
+
+async def _judge(connection: AsyncConnection, wish: Wish, rows: list[AttemptRow]) -> None:
+    """Pass the verdict on the attempts that wait. They share one reference, so one word speaks of all of them."""
+    if wish.action is Action.HOLD:
+        return
+    verdict = _VERDICTS.get(wish.action)
+    for row in rows:
+        if row.facts.waits:
+            await judge_attempt(connection, wish.workflow_id, row, verdict, wish.by, wish.provider_reference)
+
+
+def _refusal(
+    wish: Wish,
+    row: RowMapping,
+    rows: list[AttemptRow],
+    decided: Decided | None,
+    now: datetime,
+    processing_time_s: float,
+) -> str | None:
+    state = State(row["state"])
+    if state in FINAL_STATES:
+        return f"it is final already: {state}"
+    if wish.action is Action.HOLD:
+        return "it is on hold already" if decided is not None and decided.action is Action.HOLD else None
+    return (
+        _decided_before(decided, rows, state)
+        or _not_waiting(state, is_closed=wish.is_closed)
+        or _too_early(wish, rows, now, processing_time_s)
+    )
+
+
+def _decided_before(decided: Decided | None, rows: list[AttemptRow], state: State) -> str | None:
+    """A decision that stands and has not had its effect yet is not overruled by another."""
+    if decided is None or decided.action is Action.HOLD:
+        return None
+    told = f"it was decided already: {decided.action}, by {decided.by}: {decided.note}"
+    if decided.action in {Action.SKIP, Action.CHARGED}:
+        return told
+    judged = bool(rows) and rows[-1].facts.verdict is Verdict.NOT_CHARGED
+    unused = judged or (state is State.HELD and not any(attempt.facts.waits for attempt in rows))
+    return told if unused else None
+
+
+def _not_waiting(state: State, *, is_closed: bool) -> str | None:
+    if state in {State.IN_DOUBT, State.PENDING, State.HELD} or is_closed:
+        return None
+    return f"it is {state} and does not wait for a person; to stop it first, use: recharge hold"
+
+
+def _too_early(wish: Wish, rows: list[AttemptRow], now: datetime, processing_time_s: float) -> str | None:
+    """An attempt whose call may still be on its way is not judged, nor is one called not charged while the provider may be at it."""
+    waiting = [row for row in rows if row.facts.waits]
+    if not waiting:
+        return None
+    newest = waiting[-1]
+    earliest = now
+    if newest.closed_at is None:
+        earliest = newest.deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S)
+    if wish.action is Action.NOT_CHARGED:
+        earliest = newest.deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S + processing_time_s)
+    if now >= earliest:
+        return None
+    wait_s = (earliest - now).total_seconds()
+    return f"the last request may still be worked on; this will be taken from {earliest:%Y-%m-%d %H:%M:%S} UTC on, in {wait_s:.0f} s"

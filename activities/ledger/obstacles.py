@@ -1,0 +1,143 @@
+"""Why a record may not be sent although nobody ever sent it: it repeats another one, or it is stale.
+
+A record that was sent already is past these questions: its attempts speak.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.ledger.engine import is_duplicate
+from activities.ledger.rows import NOW
+from activities.ledger.tables import attempts, recharges, request_claims
+from recharge.contract import DuplicateRequests, RecordInput
+from recharge.outcome import Outcome, State, Verdict
+from recharge.privacy import phone_digits
+from recharge.sending import AttemptFacts, Obstacle
+
+
+def claims_of(record: RecordInput) -> list[str]:
+    """What the record claims for itself: its requestId with both numbers, and the record that it repeats by an operator's wish."""
+    wanted = record.transfer
+    texts = []
+    if wanted is not None and wanted.request_id and record.duplicate_requests is not DuplicateRequests.ALLOW:
+        numbers = (phone_digits(wanted.donor), phone_digits(wanted.receiver))
+        texts.append("\0".join(("request", wanted.request_id, *numbers)))
+    if record.redrive_of is not None:
+        texts.append(f"redrive\0{record.redrive_of}")
+    return [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+
+
+async def claim(connection: AsyncConnection, record: RecordInput) -> str | None:
+    """Claim what the record claims, in the transaction that would open its first attempt, and return another owner where there is one.
+
+    A claim whose owner ended without anything carried out is taken over.
+    """
+    for claimed in claims_of(record):
+        try:
+            await connection.execute(
+                insert(request_claims).values(claim=claimed, workflow_id=record.workflow_id, claimed_at=NOW)
+            )
+        except IntegrityError as error:
+            if not is_duplicate(error):
+                raise
+            if not await _taken_over(connection, claimed, record.workflow_id):
+                return await _owner(connection, claimed)
+    return None
+
+
+async def _taken_over(connection: AsyncConnection, claimed: str, workflow_id: str) -> bool:
+    """Tell whether the claim is the record's now: it was already, or its owner ended without effect."""
+    owner = await _owner(connection, claimed)
+    if owner == workflow_id:
+        return True
+    if owner is None or not await _ended_without_effect(connection, owner):
+        return False
+    which = (request_claims.c.claim == claimed, request_claims.c.workflow_id == owner)
+    await connection.execute(update(request_claims).where(*which).values(workflow_id=workflow_id, claimed_at=NOW))
+    return True
+
+
+async def other_owner(connection: AsyncConnection, record: RecordInput) -> str | None:
+    """The record that owns what this one claims, where that is another one."""
+    for claimed in claims_of(record):
+        owner = await _owner(connection, claimed)
+        if owner is not None and owner != record.workflow_id:
+            return owner
+    return None
+
+
+async def _owner(connection: AsyncConnection, claimed: str) -> str | None:
+    query = select(request_claims.c.workflow_id).where(request_claims.c.claim == claimed).with_for_update()
+    owner: str | None = await connection.scalar(query)
+    return owner
+
+
+async def _ended_without_effect(connection: AsyncConnection, workflow_id: str) -> bool:
+    """Tell whether a record ended and surely carried nothing out. A skipped one with an unresolved attempt may have."""
+    state = await connection.scalar(
+        select(recharges.c.state).where(recharges.c.workflow_id == workflow_id).with_for_update(read=True)
+    )
+    if state in {State.REJECTED, State.INVALID}:
+        return True
+    if state != State.SKIPPED:
+        return False
+    doubtful = select(func.count()).where(
+        attempts.c.workflow_id == workflow_id,
+        attempts.c.outcome.is_(None)
+        | (
+            attempts.c.outcome.in_([Outcome.PENDING, Outcome.UNKNOWN])
+            & ~attempts.c.verdict.is_not_distinct_from(Verdict.NOT_CHARGED)
+        )
+        | (attempts.c.outcome == Outcome.CHARGED),
+    )
+    return not await connection.scalar(doubtful)
+
+
+async def find_obstacle(
+    connection: AsyncConnection,
+    record: RecordInput,
+    facts: Sequence[AttemptFacts],
+    now: datetime | None,
+    owner: str | None,
+) -> Obstacle | None:
+    """What stands in the way of a record's first sending, or of a further one that has become stale. `owner` owns what it claims."""
+    if not facts:
+        if owner is not None:
+            state = State.HELD if record.duplicate_requests is DuplicateRequests.HOLD else State.REJECTED
+            return Obstacle(state, f"duplicate of {owner}: the same request was made there")
+        twin = await _twin(connection, record)
+        if twin is not None:
+            return Obstacle(State.HELD, f"the same content stands in the ledger as {twin}, under another source")
+    if all(attempt.outcome in {Outcome.NOT_SENT, Outcome.NOT_CHARGED} for attempt in facts):
+        return _stale(record, now)
+    return None
+
+
+async def _twin(connection: AsyncConnection, record: RecordInput) -> str | None:
+    """A record of another source with the same key and value. Our own row stands already, so that of two at once one sees the other."""
+    query = (
+        select(recharges.c.workflow_id)
+        .where(recharges.c.content_digest == record.content_digest, recharges.c.source != record.source)
+        .order_by(recharges.c.id)
+        .limit(1)
+        .with_for_update(read=True)
+    )
+    twin: str | None = await connection.scalar(query)
+    return twin
+
+
+def _stale(record: RecordInput, now: datetime | None) -> Obstacle | None:
+    if record.stale_after_s is None or record.timestamp_ms < 0 or now is None:
+        return None
+    age_s = now.replace(tzinfo=UTC).timestamp() - record.timestamp_ms / 1000
+    if age_s <= record.stale_after_s:
+        return None
+    return Obstacle(
+        State.HELD,
+        f"stale: the record is {age_s:.0f} s old, more than the {record.stale_after_s:.0f} s that are allowed",
+    )

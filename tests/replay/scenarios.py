@@ -1,0 +1,82 @@
+"""The ways a record can end, as scripts for the stage. Each has a recorded history of its name in `histories/`.
+
+A new way through the workflow gets a scenario here; `python -m tests.replay.record` then records what is missing. The history of
+a release that is in use is never recorded anew: it stands for the workflows that are open when the next release comes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from temporalio.exceptions import ApplicationError
+
+from recharge.contract import (
+    ERROR_FINGERPRINT_MISMATCH,
+    LOOK_UP_ACTIVITY,
+    RECHARGE_ACTIVITY,
+    RECORD_RESULT_ACTIVITY,
+    Finding,
+)
+from recharge.outcome import ResolvedBy, State
+from tests.workflow.stage import Step, held, not_answered
+
+CHARGED = Finding(State.SUCCEEDED, "attempt 1 was carried out", 1, 200, None, "P-1", resolved_by=ResolvedBy.ANSWER)
+REFUSED = Finding(State.REJECTED, "attempt 1 was refused", 1, 422, "no such number", resolved_by=ResolvedBy.ANSWER)
+RETRYING = Finding(State.RETRYING, "429 Too Many Requests", 1, 429)
+IN_DOUBT = Finding(State.IN_DOUBT, "attempt 1 may have been carried out: read time-out", 1)
+PENDING = Finding(State.PENDING, "attempt 1 is pending at the provider", 1, 202)
+DENIED = Finding(State.SENDING, "nothing sent so far was carried out", 1)
+LOOKED_UP = Finding(State.SUCCEEDED, "attempt 1 was carried out", 1, None, None, "P-1", resolved_by=ResolvedBy.LOOKUP)
+LOOKED_UP_REFUSED = Finding(State.REJECTED, "the look-up says so", 1, None, "refused", resolved_by=ResolvedBy.LOOKUP)
+LATE = Finding(State.SUCCEEDED, "attempt 1 was carried out", 1, 200, None, "P-1", resolved_by=ResolvedBy.LATE_ANSWER)
+SKIPPED = Finding(State.SKIPPED, "a person decided to skip it", 1, resolved_by=ResolvedBy.PERSON)
+
+MISMATCH = ApplicationError("another record stands here", type=ERROR_FINGERPRINT_MISMATCH, non_retryable=True)
+LEDGER_AWAY = ApplicationError("the ledger gave no answer", type="LedgerUnavailable")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One record: its value (None: a valid one), and what its activities answer."""
+
+    script: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    value: bytes | None = None
+    succeeds: bool = True
+    """Whether the workflow completes; otherwise it fails and holds its lane."""
+    lost: Step | None = None
+    """A step that is let go only after its activity has timed out."""
+
+
+def scenarios() -> dict[str, Scenario]:
+    """All of them, made anew, since the steps of a script are used up."""
+    frozen = held(CHARGED, beats=False)
+    return {
+        "charged_at_once": Scenario({RECHARGE_ACTIVITY: [CHARGED]}),
+        "refused": Scenario({RECHARGE_ACTIVITY: [REFUSED]}),
+        "invalid": Scenario(value=b'{"operationType": "OneShotTransfer"'),
+        "retried_until_charged": Scenario(
+            {RECHARGE_ACTIVITY: [RETRYING, not_answered("503"), not_answered("503"), CHARGED]}
+        ),
+        "retried_until_refused": Scenario({RECHARGE_ACTIVITY: [RETRYING, REFUSED]}),
+        "first_attempt_failed": Scenario({RECHARGE_ACTIVITY: [LEDGER_AWAY, CHARGED]}),
+        "first_worker_lost": Scenario(
+            {RECHARGE_ACTIVITY: [frozen, IN_DOUBT], LOOK_UP_ACTIVITY: [LOOKED_UP]}, lost=frozen
+        ),
+        "in_doubt_then_charged": Scenario(
+            {RECHARGE_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [not_answered("still unknown"), LOOKED_UP]}
+        ),
+        "in_doubt_then_refused": Scenario({RECHARGE_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [LOOKED_UP_REFUSED]}),
+        "in_doubt_then_late_answer": Scenario({RECHARGE_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [LATE]}),
+        "in_doubt_then_skipped": Scenario({RECHARGE_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [SKIPPED]}),
+        "in_doubt_then_sent_again": Scenario({RECHARGE_ACTIVITY: [IN_DOUBT, CHARGED], LOOK_UP_ACTIVITY: [DENIED]}),
+        "in_doubt_twice": Scenario({RECHARGE_ACTIVITY: [IN_DOUBT, IN_DOUBT], LOOK_UP_ACTIVITY: [DENIED, LOOKED_UP]}),
+        "pending_then_charged": Scenario({RECHARGE_ACTIVITY: [PENDING], LOOK_UP_ACTIVITY: [LOOKED_UP]}),
+        "retried_then_pending": Scenario({RECHARGE_ACTIVITY: [RETRYING, PENDING], LOOK_UP_ACTIVITY: [LOOKED_UP]}),
+        "result_written_late": Scenario(
+            {RECHARGE_ACTIVITY: [CHARGED], RECORD_RESULT_ACTIVITY: [LEDGER_AWAY, LEDGER_AWAY]}
+        ),
+        "another_record_at_first": Scenario({RECHARGE_ACTIVITY: [MISMATCH]}, succeeds=False),
+        "another_record_at_a_retry": Scenario({RECHARGE_ACTIVITY: [RETRYING, MISMATCH]}, succeeds=False),
+        "another_record_in_doubt": Scenario(
+            {RECHARGE_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [MISMATCH]}, succeeds=False
+        ),
+    }

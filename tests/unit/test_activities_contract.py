@@ -1,0 +1,137 @@
+"""Workflow and activities agree on every name and shape, although neither imports the other, and the worker registers them all."""
+
+import ast
+import dataclasses
+import types
+import typing
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Union
+
+import pytest
+from temporalio import activity
+from temporalio.client import Client
+
+import workflows
+from app import workers
+from app.environment import WorkerEnvironment, load
+from recharge import contract
+
+ENVIRONMENT = {
+    "RECHARGE_MYSQL__URL": "mysql://user:password@127.0.0.1:3306/ledger",
+    "RECHARGE_PROVIDER__URL": "https://127.0.0.1:1/recharges",
+}
+PLAIN = {str, int, float, bool, type(None)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """One place where a workflow runs an activity: by which name, with which task, expecting which result."""
+
+    name: str
+    task: type
+    result: type
+
+
+def uses() -> list[Use]:
+    """Every activity that the workflows run, read from their source."""
+    found = []
+    for file in sorted(Path(workflows.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {
+                "workflow.execute_activity",
+                "workflow.execute_local_activity",
+                "workflow.start_activity",
+                "workflow.start_local_activity",
+            }:
+                name, task = node.args
+                assert isinstance(task, ast.Call), f"{file.name}:{node.lineno} hands over something made elsewhere"
+                (result,) = (keyword.value for keyword in node.keywords if keyword.arg == "result_type")
+                found.append(Use(*(vars(contract)[ast.unparse(part)] for part in (name, task.func, result))))
+    return found
+
+
+class CapturingWorker:
+    """Stands in the place of Temporal's worker and keeps what it was given."""
+
+    given: typing.ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, _client: Client, **arguments: object) -> None:
+        type(self).given = arguments
+
+    async def __aenter__(self) -> typing.Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+@pytest.fixture
+async def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, activity._Definition]:
+    """The activities that the worker's process registers, by their names."""
+
+    async def is_there(_: object) -> None:
+        return None
+
+    monkeypatch.setattr(workers, "Worker", CapturingWorker)
+    monkeypatch.setattr(workers, "wait_for_ledger", is_there)
+    monkeypatch.setattr(workers, "check_search_attributes", is_there)
+    settings = load(WorkerEnvironment, ENVIRONMENT)
+    nobody = typing.cast("Client", object())
+    async with workers.worker(nobody, settings.temporal, settings.mysql, settings.provider):
+        pass
+    definitions = [activity._Definition.must_from_callable(each) for each in CapturingWorker.given["activities"]]
+    return {str(definition.name): definition for definition in definitions}
+
+
+def test_the_workflows_name_their_activities_by_the_contract() -> None:
+    declared = {value for name, value in vars(contract).items() if name.endswith("_ACTIVITY")}
+    assert {use.name for use in uses()} == declared
+
+
+def test_the_worker_registers_exactly_the_activities_of_the_contract_and_its_workflow(
+    registered: dict[str, activity._Definition],
+) -> None:
+    assert set(registered) == {use.name for use in uses()}
+    assert [each.__name__ for each in CapturingWorker.given["workflows"]] == [contract.WORKFLOW_TYPE]
+
+
+def test_each_activity_takes_the_task_that_the_workflow_hands_over_and_returns_what_it_expects(
+    registered: dict[str, activity._Definition],
+) -> None:
+    for use in uses():
+        definition = registered[use.name]
+        assert definition.arg_types == [use.task], f"{use.name} takes {definition.arg_types}"
+        assert definition.ret_type is use.result, f"{use.name} returns {definition.ret_type}"
+        assert definition.is_async
+
+
+def problems(kind: object, where: str) -> list[str]:
+    """What in a payload's type Temporal's converter would lose or refuse."""
+    if kind in PLAIN or (isinstance(kind, type) and issubclass(kind, StrEnum)):
+        return []
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return [
+            problem
+            for field in dataclasses.fields(kind)
+            for problem in problems(hints[field.name], f"{where}.{field.name}")
+        ]
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in {Union, types.UnionType}:
+        (*others,) = (argument for argument in arguments if argument is not type(None))
+        if len(others) > 1:
+            return [f"{where} may be several things, of which the converter takes the first"]
+        return problems(others[0], where)
+    if origin in {list, tuple}:
+        return [problem for argument in arguments if argument is not ... for problem in problems(argument, where)]
+    return [f"{where} is {kind!r}, which has no form in JSON"]
+
+
+PAYLOADS: list[type] = list({kind: None for use in uses() for kind in (use.task, use.result)})
+
+
+@pytest.mark.parametrize("kind", PAYLOADS)
+def test_payloads_are_dataclasses_of_plain_json(kind: type) -> None:
+    assert dataclasses.is_dataclass(kind)
+    assert problems(kind, kind.__name__) == []

@@ -1,0 +1,190 @@
+"""The documents' tables say what the code does: each is read from the text and compared with the code that it speaks of."""
+
+import re
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from activities.profile import Received, read_answer
+from app import environment
+from app.setting_problems import variable
+from recharge import limits
+from recharge.outcome import (
+    DEAD_LETTER_STATES,
+    FINAL_STATES,
+    PREDECESSORS,
+    Outcome,
+    State,
+    final_state_after,
+    is_retried,
+    open_state_after,
+)
+from recharge.settings import ProviderSettings
+
+ROOT = Path(__file__).parents[2]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+DECISIONS = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+NO_BREAK = re.compile(r"(?<!\\)\|")
+UNITS = {"KiB": limits.KIB, "MiB": limits.MIB, "s": 1, "": 1}
+
+
+class Table(NamedTuple):
+    """A Markdown table: its header cells and its rows."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+def tables(text: str) -> list[Table]:
+    """Every table of a document, in order."""
+    found: list[Table] = []
+    for block in re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE):
+        header, _, *rows = ([cell.strip() for cell in NO_BREAK.split(line)[1:-1]] for line in block.splitlines())
+        assert all(len(row) == len(header) for row in rows), (
+            f"a row of the table {header} has too many or too few cells"
+        )
+        found.append(Table(header, rows))
+    return found
+
+
+def table(text: str, first_column: str, *more: str) -> list[list[str]]:
+    """The rows of the one table that begins with these columns."""
+    wanted = [first_column, *more]
+    (rows,) = [each.rows for each in tables(text) if each.header[: len(wanted)] == wanted]
+    assert rows
+    return rows
+
+
+def code(cell: str) -> list[str]:
+    """What stands in backticks in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def only(cell: str) -> str:
+    """The one thing that stands in backticks in a cell."""
+    (found,) = code(cell)
+    return found
+
+
+def test_the_states_are_those_of_the_code_with_all_that_may_lead_there() -> None:
+    rows = table(ARCHITECTURE, "state", "kind")
+    assert [only(row[0]) for row in rows] == list(State)
+    for name, kind, _, predecessors in rows:
+        state = State(only(name))
+        final = "final, dead letter" if state in DEAD_LETTER_STATES else "final"
+        assert kind == (final if state in FINAL_STATES else "open")
+        assert set(code(predecessors)) == PREDECESSORS[state], state
+
+
+def test_the_outcomes_are_those_of_the_code_with_what_follows() -> None:
+    rows = table(ARCHITECTURE, "outcome", "meaning")
+    assert [only(row[0]) for row in rows] == list(Outcome)
+    for name, _, sent_again, states in rows:
+        outcome = Outcome(only(name))
+        assert sent_again == ("yes" if is_retried(outcome) else "no"), outcome
+        following = (open_state_after(outcome), final_state_after(outcome))
+        assert code(states) == [state for state in following if state is not None], outcome
+
+
+ANSWERS = [
+    (example, only(outcome))
+    for _, outcome, examples in table(ARCHITECTURE, "what happened", "outcome")
+    for example in code(examples)
+]
+
+
+@pytest.mark.parametrize(("example", "outcome"), ANSWERS)
+def test_an_answer_is_read_as_the_table_says(example: str, outcome: str) -> None:
+    parts = re.fullmatch(r"(?P<status>\d{3})(?P<unknown> after unknown)?(?: (?P<body>.+))?", example)
+    assert parts is not None
+    answer = read_answer(
+        ProviderSettings.model_validate({"url": "https://provider.example.net/recharges"}),
+        Received(int(parts["status"]), {}, (parts["body"] or "").encode()),
+        after_unknown=parts["unknown"] is not None,
+        now_utc=datetime(2026, 11, 1, tzinfo=UTC),
+    )
+    assert answer.outcome == outcome
+
+
+def test_the_table_of_answers_knows_every_outcome_and_has_examples() -> None:
+    rows = table(ARCHITECTURE, "what happened", "outcome")
+    assert {only(row[1]) for row in rows} == set(Outcome)
+    assert {outcome for _, outcome in ANSWERS} == set(Outcome) - {Outcome.NOT_SENT}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = {only(name): default.strip("`") for name, default, _ in table(ARCHITECTURE, "setting", "default")}
+    declared = {
+        variable(section, name): "required" if field.is_required() else shown(field.default)
+        for section, model in environment.section_models(environment.RunEnvironment).items()
+        for name, field in model.model_fields.items()
+    }
+    assert documented == declared
+
+
+def shown(default: object) -> str:
+    """A default as it would be written into the environment."""
+    match default:
+        case None:
+            return "none"
+        case bool():
+            return str(default).lower()
+        case frozenset():
+            return ",".join(sorted(map(str, default)))
+        case float():
+            return f"{default:g}"
+        case _:
+            return str(default)
+
+
+def test_each_process_is_documented_with_the_settings_that_it_reads() -> None:
+    documented = {
+        only(name).removeprefix("recharge "): {section.lower() for section in code(sections)}
+        for name, sections, _ in table(ARCHITECTURE, "process")
+    }
+    kinds = [*environment.Environment.__subclasses__(), *environment.IngestEnvironment.__subclasses__()]
+    declared = {
+        kind.__name__.removesuffix("Environment").lower(): set(environment.section_models(kind)) for kind in kinds
+    }
+    assert documented == declared
+
+
+@pytest.mark.parametrize("row", table(ARCHITECTURE, "limit", "value"), ids=lambda row: only(row[0]))
+def test_a_documented_limit_is_the_limit_of_the_code(row: list[str]) -> None:
+    number, _, unit = row[1].partition(" ")
+    assert float(number) * UNITS[unit] == getattr(limits, only(row[0]))
+
+
+def test_every_dependency_has_its_reason_and_nothing_else_has() -> None:
+    documented = [only(row[0]) for each in tables(DECISIONS) if each.header[0] == "package" for row in each.rows]
+    required = [
+        *PROJECT["dependencies"],
+        *(one for extra in PROJECT["optional-dependencies"].values() for one in extra),
+    ]
+    names = {re.split(r"[\[<>=]", one, maxsplit=1)[0] for one in required} - {PROJECT["name"]}
+    assert sorted(documented) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    "document", [ROOT / "docs" / "architecture.md", ROOT / "docs" / "decisions.md", ROOT / "CHANGELOG.md"]
+)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors, f"{document.name}: {target}"
+        elif not target.startswith("https://"):
+            assert (document.parent / target.partition("#")[0]).exists(), f"{document.name}: {target}"
+
+
+def test_the_changelog_knows_this_version() -> None:
+    assert f"## [{PROJECT['version']}]" in CHANGELOG
