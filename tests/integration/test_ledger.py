@@ -17,6 +17,7 @@ from activities.ledger import (
     LedgerUnfit,
     Opened,
 )
+from activities.migrations import migrate
 from activities.profile import Answer, LookupReading
 from devstack.site import Site
 from devstack.stack import Devstack
@@ -323,11 +324,9 @@ async def test_a_wrong_password_is_told_without_showing_it(site: Site) -> None:
 
 
 async def test_migrating_twice_changes_nothing(make_site: SiteMaker) -> None:
-    from activities.migrations import migrate
-
     site = await make_site()
     url = site.migrate_environment["RECHARGE_MYSQL__URL"]
-    assert await asyncio.gather(migrate(url), migrate(url)) == ["0001", "0001"]
+    assert list(await asyncio.gather(migrate(url), migrate(url))) == ["0001", "0001"]
 
 
 async def test_a_server_that_is_away_is_unavailable_in_one_line() -> None:

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -148,3 +149,13 @@ class Corner:
             yield admin
         finally:
             await admin.close()
+
+
+def logged(logs: Sequence[MutableMapping[str, Any]], event: str) -> list[MutableMapping[str, Any]]:
+    """The captured log lines that begin like this."""
+    return [line for line in logs if line["event"].startswith(event)]
+
+
+async def some_started(corner: Corner, count: int) -> bool:
+    """Whether so many workflows of the site have started."""
+    return len(await corner.runs()) >= count

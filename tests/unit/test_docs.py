@@ -29,7 +29,7 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-NO_BREAK = re.compile(r"(?<!\\)\|")
+CELL_BORDER = re.compile(r"(?<!\\)\|")
 UNITS = {"KiB": limits.KIB, "MiB": limits.MIB, "s": 1, "": 1}
 
 
@@ -44,7 +44,7 @@ def tables(text: str) -> list[Table]:
     """Every table of a document, in order."""
     found: list[Table] = []
     for block in re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE):
-        header, _, *rows = ([cell.strip() for cell in NO_BREAK.split(line)[1:-1]] for line in block.splitlines())
+        header, _, *rows = ([cell.strip() for cell in CELL_BORDER.split(line)[1:-1]] for line in block.splitlines())
         assert all(len(row) == len(header) for row in rows), (
             f"a row of the table {header} has too many or too few cells"
         )
