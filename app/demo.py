@@ -42,16 +42,14 @@ async def run(folder: Path | None, *, keep: bool = False) -> int:
         await cleanup.enter_async_context(_running(site, timeline))
         workflow_ids = await _produce(stack, site, timeline)
         link = f"{stack.temporal.ui_url}/namespaces/{stack.temporal.namespace}/workflows/{workflow_ids[1]}"
-        console.print(f"[dim]  Temporal Web UI: {link}[/dim]\n")
-        await cleanup.enter_async_context(_in_background(timeline))
-        evidence = await _until_final(stack, site, workflow_ids)
-        await asyncio.sleep(1.0)  # For the eye: the last lines of the timeline come a moment later.
-    return await _end(console, evidence, link, keep=keep)
-
-
-async def _end(console: Console, evidence: Evidence, link: str, *, keep: bool) -> int:
-    del link, keep
-    show(console, evidence)
+        console.print(f"[dim]  the second record in Temporal's Web UI: {link}[/dim]\n", soft_wrap=True)
+        async with _in_background(timeline):
+            evidence = await _until_final(stack, site, workflow_ids)
+        show(console, evidence)
+        if keep:
+            console.print(f"\nTemporal's Web UI, until Ctrl-C: {link}", soft_wrap=True)
+            await asyncio.Event().wait()
+    console.print("`recharge demo --keep` leaves the Web UI up; `make dev` keeps the whole stack.", style="dim")
     return 0 if is_met(evidence) else 1
 
 

@@ -57,11 +57,11 @@ async def test_no_more_workflows_are_in_flight_than_allowed_and_no_partition_is_
     make_corner: CornerMaker,
 ) -> None:
     corner = await make_corner(2)
-    await corner.produce(0, ["slow"] * 40)
+    await corner.produce(0, ["slow"] * 20)
     await corner.produce(1, ["slow"] * 3)
     async with corner.intake({"RECHARGE_INGEST__ORDERING": "none", "RECHARGE_INGEST__MAX_IN_FLIGHT": "2"}):
         await corner.until_drained()
-    await wait_until(lambda: _listed(corner, 43), FINAL_TIMEOUT_S, "43 runs are listed", interval_s=0.1)
+    await wait_until(lambda: _listed(corner, 23), FINAL_TIMEOUT_S, "23 runs are listed", interval_s=0.1)
     runs = await corner.runs()
     edges = sorted(
         [(run.start_time, 1) for run in runs] + [(run.close_time, -1) for run in runs if run.close_time is not None]
@@ -83,7 +83,7 @@ async def _listed(corner: Corner, count: int) -> bool:
 # --- Never lost, never started twice ----------------------------------------------------------------------------------
 
 
-async def test_an_intake_killed_between_start_and_commit_attaches_to_what_itsome_started(corner: Corner) -> None:
+async def test_an_intake_killed_between_start_and_commit_attaches_to_what_it_started(corner: Corner) -> None:
     await corner.produce(0, ["succeeded", "wait", "succeeded"])
     first = corner.site.spawn("ingest", env=STATIC_MEMBER)
     await corner.until_open(0, 1)
@@ -107,17 +107,17 @@ async def test_an_intake_killed_again_and_again_loses_nothing_and_starts_nothing
 ) -> None:
     corner = await make_corner(2)
     for partition in (0, 1):
-        await corner.produce(partition, ["slow"] * 40)
+        await corner.produce(partition, ["slow"] * 25)
     for kills in range(4):
         process = corner.site.spawn("ingest", env=STATIC_MEMBER)
-        wanted = (kills + 1) * 12
+        wanted = (kills + 1) * 10
         await wait_until(
             functools.partial(some_started, corner, wanted), FINAL_TIMEOUT_S, f"{wanted} have started", process=process
         )
         process.kill()
     corner.site.spawn("ingest", env=STATIC_MEMBER)
     await corner.until_drained()
-    await corner.assert_each_ran_once_in_order({0: 40, 1: 40})
+    await corner.assert_each_ran_once_in_order({0: 25, 1: 25})
 
 
 async def test_records_that_are_read_again_attach_to_their_workflows(corner: Corner) -> None:
@@ -137,13 +137,13 @@ async def test_records_that_are_read_again_attach_to_their_workflows(corner: Cor
 async def test_a_rebalance_with_work_in_flight_loses_nothing(make_corner: CornerMaker) -> None:
     corner = await make_corner(4)
     for partition in range(4):
-        await corner.produce(partition, ["slow"] * 40)
+        await corner.produce(partition, ["slow"] * 20)
     async with corner.intake():
         await wait_until(lambda: some_started(corner, 20), FINAL_TIMEOUT_S, "the first has begun", interval_s=0.1)
         async with corner.intake():
-            await wait_until(lambda: some_started(corner, 90), FINAL_TIMEOUT_S, "both have worked", interval_s=0.1)
+            await wait_until(lambda: some_started(corner, 50), FINAL_TIMEOUT_S, "both have worked", interval_s=0.1)
         await corner.until_drained()
-    await corner.assert_each_ran_once_in_order(dict.fromkeys(range(4), 40))
+    await corner.assert_each_ran_once_in_order(dict.fromkeys(range(4), 20))
 
 
 async def test_a_partition_that_stays_ours_in_a_rebalance_keeps_what_is_in_flight(make_corner: CornerMaker) -> None:

@@ -201,17 +201,17 @@ async def test_a_broker_that_is_not_there_is_waited_for(corner: Corner) -> None:
 
 
 async def test_a_broker_that_dies_in_the_middle_costs_nothing(corner: Corner) -> None:
-    await corner.produce(0, ["slow"] * 60)
+    await corner.produce(0, ["slow"] * 30)
     async with corner.intake():
         await wait_until(lambda: some_started(corner, 10), FINAL_TIMEOUT_S, "it has begun", interval_s=0.1)
         corner.stack.kafka.kill()
         await corner.stack.kafka.restart()
         await corner.until_drained(90)
-    await corner.assert_each_ran_once_in_order({0: 60})
+    await corner.assert_each_ran_once_in_order({0: 30})
 
 
 async def test_temporal_that_is_away_for_a_while_is_waited_for(corner: Corner) -> None:
-    await corner.produce(0, ["slow"] * 40)
+    await corner.produce(0, ["slow"] * 20)
     with structlog.testing.capture_logs() as logs:
         async with corner.intake():
             await wait_until(lambda: some_started(corner, 5), FINAL_TIMEOUT_S, "it has begun", interval_s=0.1)
@@ -220,7 +220,7 @@ async def test_temporal_that_is_away_for_a_while_is_waited_for(corner: Corner) -
             await corner.stack.temporal.restart()
             await corner.until_drained(90)
     assert logged(logs, "Temporal answers again")
-    await corner.assert_each_ran_once_in_order({0: 40})
+    await corner.assert_each_ran_once_in_order({0: 20})
 
 
 async def test_a_namespace_without_our_search_attributes_is_refused_in_one_line(corner: Corner) -> None:
