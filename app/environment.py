@@ -30,6 +30,7 @@ from app.setting_problems import (
     variable,
 )
 from recharge.settings import (
+    HttpSettings,
     IngestSettings,
     KafkaSettings,
     LogSettings,
@@ -68,6 +69,7 @@ class WorkerEnvironment(Environment):
     mysql: MySQLSettings
     provider: ProviderSettings
     temporal: TemporalSettings
+    http: HttpSettings
 
 
 class RunEnvironment(IngestEnvironment, WorkerEnvironment):

@@ -15,6 +15,6 @@ log = structlog.get_logger(__name__)
 async def run(settings: RunEnvironment, stop: asyncio.Event) -> None:
     """Work until `stop` is set: the intake ends first, since its records in flight need the worker."""
     client = await connect()
-    async with worker(client, settings.temporal, settings.mysql, settings.provider):
+    async with worker(client, settings.temporal, settings.mysql, settings.provider, settings.http):
         await intake(client, settings, eager=True).run(stop)
     log.info("intake and worker have stopped")

@@ -13,14 +13,16 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.calls import CallsInFlight
 from activities.hold import Hold
 from activities.ledger import Ledger, LedgerUnavailable
+from activities.ledger.waiting import WaitingRecords
 from activities.look_up import LookUp
 from activities.provider import Provider
 from activities.recharge import Recharge
 from activities.record_result import RecordResult
+from app.alarms import Alarms, serve_metrics
 from app.temporal import check_search_attributes
 from recharge import limits
 from recharge.sending import KeyRules
-from recharge.settings import DuplicateProtection, MySQLSettings, ProviderSettings, TemporalSettings
+from recharge.settings import DuplicateProtection, HttpSettings, MySQLSettings, ProviderSettings, TemporalSettings
 from workflows.recharge import RechargeWorkflow
 
 log = structlog.get_logger(__name__)
@@ -57,12 +59,13 @@ def key_rules(settings: ProviderSettings) -> KeyRules | None:
 
 @asynccontextmanager
 async def worker(
-    client: Client, temporal: TemporalSettings, mysql: MySQLSettings, settings: ProviderSettings
+    client: Client, temporal: TemporalSettings, mysql: MySQLSettings, settings: ProviderSettings, http: HttpSettings
 ) -> AsyncIterator[Worker]:
     """A worker that runs while the body does. At the end it finishes its activities, and then every call that is still in flight."""
     ledger = Ledger(mysql.url.get_secret_value(), keys=key_rules(settings))
     provider = Provider(settings)
     calls = CallsInFlight()
+    waiting = WaitingRecords(mysql.url.get_secret_value(), connections_max=1)
     try:
         await wait_for_ledger(ledger)
         await check_search_attributes(client)
@@ -86,9 +89,13 @@ async def worker(
             # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
             graceful_shutdown_timeout=timedelta(seconds=settings.timeout_s + limits.ACTIVITY_SLACK_S),
         ) as running:
+            serve_metrics(http)
+            alarms = asyncio.create_task(Alarms(waiting, settings).run())
             log.info("worker is polling", task_queue=temporal.task_queue, ledger=ledger.where)
             yield running
+            alarms.cancel()
         await calls.drained()
     finally:
         await provider.close()
+        await waiting.close()
         await ledger.close()

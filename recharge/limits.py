@@ -147,6 +147,12 @@ LEDGER_TRIES_MAX = 5
 
 LEDGER_RETRY_FIRST_S = 0.05
 
+ALARM_INTERVAL_S = 15.0
+"""How often the waiting records are counted: the usual interval at which metrics are read."""
+
+HORIZON_ALARM_SHARE = 0.5
+"""At this share of the key's life, or of the time for which references can be looked up, a doubt becomes an alarm."""
+
 # --- Kafka ------------------------------------------------------------------------------------------------------------
 
 KAFKA_REQUEST_TIMEOUT_S = 20.0

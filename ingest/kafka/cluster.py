@@ -1,5 +1,6 @@
 """Questions to the cluster, beside the consumer: are the topics as they have to be, and what is committed."""
 
+import asyncio
 from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from enum import IntEnum
@@ -21,6 +22,13 @@ _TOPIC_RESOURCE = 2
 _READ_COMMITTED = 1
 _GROUP_LEVEL_VERSION = 2
 """From this version on OffsetFetch has an error of its own, which aiokafka's helpers ignore: it looks like 'no offsets' there."""
+
+_RETRY_S = 0.1
+_NO_COORDINATOR = (
+    errors.GroupCoordinatorNotAvailableError,
+    errors.GroupLoadInProgressError,
+    errors.NotCoordinatorForGroupError,
+)
 
 
 class Edge(IntEnum):
@@ -88,11 +96,7 @@ class Cluster:
         """The group's committed offset and its metadata for each of these partitions that has one."""
         group, topic = self._settings.group_id, self._settings.topic
         async with self._calling("reading committed offsets", "Describe", f"topic {topic!r}"):
-            coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, group)
-            response = await self._client.send(coordinator, OffsetFetchRequest(group, [(topic, sorted(partitions))]))
-            if response.API_VERSION < _GROUP_LEVEL_VERSION:
-                raise errors.IncompatibleBrokerVersion("the broker is older than Kafka 0.11")
-            _raise_for(response.error_code, group)
+            response = await self._ask_coordinator(OffsetFetchRequest(group, [(topic, sorted(partitions))]))
             committed: dict[int, tuple[int, str]] = {}
             for _, described in response.topics:
                 for partition, offset, metadata, error_code in described:
@@ -100,6 +104,20 @@ class Cluster:
                     if offset >= 0:
                         committed[partition] = (offset, metadata or "")
             return committed
+
+    async def _ask_coordinator(self, request: OffsetFetchRequest) -> Any:  # noqa: ANN401  # aiokafka's answers have no types
+        """Ask the group's coordinator, until there is one: a new cluster, and one whose leaders move, has none for a moment."""
+        while True:
+            try:
+                coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, self._settings.group_id)
+                response = await self._client.send(coordinator, request)
+                if response.API_VERSION < _GROUP_LEVEL_VERSION:
+                    raise errors.IncompatibleBrokerVersion("the broker is older than Kafka 0.11")
+                _raise_for(response.error_code, self._settings.group_id)
+            except _NO_COORDINATOR:
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return response
 
     async def offsets(self, partitions: Collection[int], edge: Edge) -> dict[int, int]:
         """The first offset that each partition holds, or the one after its last committed record."""

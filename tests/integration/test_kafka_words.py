@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,14 @@ from app.ingest import intake
 from devstack.stack import Devstack
 from ingest import kafka_words as words
 from ingest.kafka import Cluster, Edge, RecordWriter, find_broker
-from recharge.settings import KafkaSettings
+from recharge.settings import KafkaSettings, SecurityProtocol
 from tests.support.intake import Corner
 
 
 @pytest.fixture
-async def corner(stack: Devstack, client: Client, site_numbers: Iterator[int]) -> AsyncIterator[Corner]:
+async def corner(stack: Devstack, client: Client, site_numbers: Iterator[int]) -> Corner:
     """A site without a worker."""
-    yield Corner(stack, await stack.site(f"words-{next(site_numbers)}"), client)
+    return Corner(stack, await stack.site(f"words-{next(site_numbers)}"), client)
 
 
 def changed(corner: Corner, **changes: object) -> KafkaSettings:
@@ -77,7 +77,7 @@ async def test_a_certificate_of_a_ca_that_is_not_ours(corner: Corner) -> None:
 
 async def test_plaintext_to_a_port_that_speaks_tls(corner: Corner) -> None:
     with pytest.raises(words.KafkaProblem) as refused:
-        await asyncio.wait_for(find_broker(changed(corner, security_protocol="SASL_PLAINTEXT")), 60)
+        await asyncio.wait_for(find_broker(changed(corner, security_protocol=SecurityProtocol.SASL_PLAINTEXT)), 60)
     assert_one_line(refused.value, "RECHARGE_KAFKA__SECURITY_PROTOCOL", "TLS")
 
 

@@ -9,7 +9,10 @@ from temporalio.converter import DataConverter
 
 from recharge import contract
 from recharge.contract import (
+    Decision,
+    DecisionReply,
     Finding,
+    HoldTask,
     LookUpTask,
     Ordering,
     Position,
@@ -19,7 +22,7 @@ from recharge.contract import (
     ResultTask,
     Transfer,
 )
-from recharge.outcome import State
+from recharge.outcome import Action, State
 from recharge.record import Invalid, decode, from_kafka
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -58,7 +61,10 @@ PAYLOADS = {
     Transfer: TRANSFERS,
     RecordInput: RECORDS,
     RechargeTask: st.builds(RechargeTask, RECORDS, st.booleans()),
-    LookUpTask: st.builds(LookUpTask, RECORDS),
+    LookUpTask: st.builds(LookUpTask, RECORDS, st.booleans()),
+    HoldTask: st.builds(HoldTask, RECORDS, TEXT, TEXT),
+    Decision: st.builds(Decision, st.sampled_from(Action), TEXT, TEXT),
+    DecisionReply: st.builds(DecisionReply, st.sampled_from(State), TEXT),
     Finding: FINDINGS,
     ResultTask: st.builds(ResultTask, RECORDS, FINDINGS),
     RechargeResult: st.builds(

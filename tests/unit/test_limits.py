@@ -55,4 +55,4 @@ def test_every_time_is_named_by_its_unit() -> None:
     floats = [name for name, value in vars(limits).items() if isinstance(value, float)]
     assert floats
     for name in floats:
-        assert re.search(r"_S(_MIN|_MAX|$)", name) or name.endswith("_COEFFICIENT"), name
+        assert re.search(r"_S(_MIN|_MAX|$)", name) or name.endswith(("_COEFFICIENT", "_SHARE")), name
