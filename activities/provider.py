@@ -7,35 +7,47 @@ reads it). Whatever lies between the two is `unknown`.
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from activities import profile, transport
-from activities.profile import Answer, Call, LookupReading
+from activities import transport
+from activities.profiles.loading import load
+from activities.profiles.messages import Answer, Call, LookupReading, Received, RecordUnfitError, Request
+from activities.profiles.reading import fit_reference, one_line
 from activities.transmission import Tls, Transmission, TransportError, boottime_s
 from recharge import limits
 from recharge.outcome import LookupAnswer, Outcome
 from recharge.settings import ProviderSettings
 
-__all__ = ["Answer", "Call", "LookupReading", "Provider", "boottime_s"]
+__all__ = ["Answer", "Call", "LookupReading", "Provider", "ProviderProblem", "boottime_s"]
 
 _EXTENSION = "recharge.transmission"
 
 
+class ProviderProblem(ValueError):
+    """What in the provider's settings cannot be used; the text names the setting."""
+
+
 class Provider:
-    """The provider, as its settings describe it. One for a process.
+    """The provider, as its settings and its profile describe it. One for a process.
 
     Raises:
-        ValueError: a certificate, a URL or a header in the settings cannot be used; the text names the setting.
+        ProviderProblem: a certificate, a URL, a header or the profile cannot be used; the text names the setting.
     """
 
     def __init__(self, settings: ProviderSettings) -> None:
         self._settings = settings
+        try:
+            self._profile = load(settings)
+            tls = Tls.load(settings.ca_file, settings.cert_file, settings.key_file)
+        except ValueError as error:
+            raise _problem(str(error)) from error
         self._slots = asyncio.Semaphore(limits.CALLS_IN_FLIGHT_MAX)
         self._client = httpx.AsyncClient(
-            transport=_Transport(Tls.load(settings.ca_file, settings.cert_file, settings.key_file)),
+            transport=_Transport(tls),
             # Neither a proxy nor a password file of the environment may come between, no redirect is a new request of ours,
             # and nothing that one answer sets may change the next call.
             trust_env=False,
@@ -49,35 +61,44 @@ class Provider:
         """Carry out one recharge call, by its deadline, and tell how it ended. Never raises but for its own cancellation."""
         with Transmission(call.deadline_boottime_s) as transmission:
             try:
-                received = await self._exchange(profile.request(self._settings, call), transmission)
-                now_utc = datetime.now(UTC)
-                return profile.read_answer(self._settings, received, after_unknown=call.after_unknown, now_utc=now_utc)
+                request = self._profile.request(self._settings, call)
+            except RecordUnfitError as error:
+                return _unfit(call, error)
+            except Exception as error:  # noqa: BLE001  # somebody's own code, which may fail in any way
+                return Answer(Outcome.NOT_SENT, one_line(f"not sent: {_text(error)}"))
+            try:
+                received = await self._exchange(request, transmission)
+                answer = self._profile.read_answer(
+                    self._settings, received, after_unknown=call.after_unknown, now_utc=datetime.now(UTC)
+                )
+                return _fit_answer(answer, received)
             except Exception as error:  # noqa: BLE001  # whatever it was, only whether a byte left decides what it means
                 if transmission.handed_over:
-                    return Answer(Outcome.UNKNOWN, profile.one_line(f"sent, but no whole answer came: {_text(error)}"))
-                return Answer(Outcome.NOT_SENT, profile.one_line(f"not sent: {_text(error)}"))
+                    return Answer(Outcome.UNKNOWN, one_line(f"sent, but no whole answer came: {_text(error)}"))
+                return Answer(Outcome.NOT_SENT, one_line(f"not sent: {_text(error)}"))
 
     async def look_up(self, reference: str) -> LookupReading:
         """Ask what became of a reference. A question that finds no answer is `unreadable`, and decides nothing."""
         with Transmission(boottime_s() + limits.LOOKUP_TIMEOUT_S) as transmission:
             try:
-                received = await self._exchange(profile.lookup_request(self._settings, reference), transmission)
-                return profile.read_lookup(self._settings, received)
+                request = self._profile.lookup_request(self._settings, reference)
+                received = await self._exchange(request, transmission)
+                return _fit_reading(self._profile.read_lookup(self._settings, received, reference), received)
             except Exception as error:  # noqa: BLE001  # a failed question is asked again
-                return LookupReading(LookupAnswer.UNREADABLE, profile.one_line(f"no whole answer came: {_text(error)}"))
+                return LookupReading(LookupAnswer.UNREADABLE, one_line(f"no whole answer came: {_text(error)}"))
 
     async def close(self) -> None:
         """Close the client. Calls that still run are the caller's to await before."""
         await self._client.aclose()
 
-    async def _exchange(self, request: profile.Request, transmission: Transmission) -> profile.Received:
-        received: profile.Received | None = None
+    async def _exchange(self, request: Request, transmission: Transmission) -> Received:
+        received: Received | None = None
         try:
             async with asyncio.timeout(transmission.left_s()), self._slots:
                 response = await self._client.send(self._build(request, transmission), stream=True)
                 try:
                     body = await _read(response)
-                    received = profile.Received(response.status_code, dict(response.headers), body)
+                    received = Received(response.status_code, dict(response.headers), body)
                     transmission.complete = True
                 finally:
                     await response.aclose()
@@ -87,12 +108,12 @@ class Provider:
                 raise
         return received
 
-    def _build(self, request: profile.Request, transmission: Transmission) -> httpx.Request:
+    def _build(self, request: Request, transmission: Transmission) -> httpx.Request:
         return self._client.build_request(
             request.method,
             request.url,
             headers=request.headers,
-            content=request.body if request.method == "POST" else None,
+            content=None if request.method == "GET" else request.body,
             extensions={_EXTENSION: transmission},
         )
 
@@ -101,11 +122,12 @@ class Provider:
         call = Call("reference", b"{}", None, 0.0, after_unknown=False)
         transmission = Transmission(0.0)
         try:
-            self._build(profile.request(self._settings, call), transmission)
+            self._build(self._profile.request(self._settings, call), transmission)
             if self._settings.lookup_url is not None:
-                self._build(profile.lookup_request(self._settings, call.reference), transmission)
-        except (httpx.InvalidURL, ValueError, TypeError) as error:
-            raise ValueError(f"RECHARGE_PROVIDER__URL, __LOOKUP_URL, __AUTH_TOKEN: fit no request ({error})") from None
+                self._build(self._profile.lookup_request(self._settings, call.reference), transmission)
+        except Exception as error:
+            names = "RECHARGE_PROVIDER__URL, __LOOKUP_URL, __AUTH_TOKEN, __PROFILE"
+            raise _problem(f"{names}: fit no request ({error})") from error
 
 
 class _Transport(httpx.AsyncBaseTransport):
@@ -146,9 +168,42 @@ async def _read(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
+def _problem(text: str) -> ProviderProblem:
+    """A problem of the settings in one line. Nothing is masked, since a name or a port may look like a number."""
+    return ProviderProblem(" ".join(text.split()))
+
+
 def _text(error: Exception) -> str:
     if isinstance(error, TransportError):
         return str(error)
     if isinstance(error, TimeoutError):
         return "the call's time is over"
     return f"{error} ({type(error).__name__})"
+
+
+def _unfit(call: Call, error: RecordUnfitError) -> Answer:
+    """Of this attempt nothing left. Where an earlier one may have been carried out, that says nothing about the recharge."""
+    said = one_line(f"not sent, since the record does not fit the provider: {error}")
+    return Answer(Outcome.NOT_SENT if call.after_unknown else Outcome.REFUSED, said, reason=said)
+
+
+def _fit_answer(answer: object, received: Received) -> Answer:
+    """A profile's answer, in a form that can be stored, and without the one claim that no answer can make: that nothing was sent."""
+    if not isinstance(answer, Answer) or answer.outcome is Outcome.NOT_SENT:
+        said = f"the profile could not read the answer ({received.status})"
+        return Answer(Outcome.UNKNOWN, said, received.status)
+    return replace(
+        answer,
+        said=one_line(answer.said),
+        status=received.status,
+        reason=None if answer.reason is None else one_line(answer.reason),
+        provider_reference=None if answer.provider_reference is None else fit_reference(answer.provider_reference),
+    )
+
+
+def _fit_reading(found: object, received: Received) -> LookupReading:
+    if not isinstance(found, LookupReading):
+        said = f"the profile could not read the answer ({received.status})"
+        return LookupReading(LookupAnswer.UNREADABLE, said, received.status)
+    reference = None if found.provider_reference is None else fit_reference(found.provider_reference)
+    return replace(found, said=one_line(found.said), status=received.status, provider_reference=reference)

@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from app.local import local_stack
 from app.supervisor import Supervisor, Told
@@ -18,7 +17,8 @@ async def run(folder: Path, stop: asyncio.Event) -> None:
     console = Console()
     async with local_stack(folder, lambda text: console.print(f"[dim]{text}[/dim]", highlight=False)) as (stack, site):
         supervisors = [Supervisor(site, command, _died(console), _started(console)) for command in ("worker", "ingest")]
-        console.print(_addresses(stack, site))
+        console.print("\n[bold]recharge dev[/bold]")
+        console.print(_addresses(stack, site), soft_wrap=True, highlight=False)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(supervisor.run()) for supervisor in supervisors]
             await stop.wait()
@@ -27,18 +27,20 @@ async def run(folder: Path, stop: asyncio.Event) -> None:
     console.print("stopped; the data stays in", str(folder), highlight=False)
 
 
-def _addresses(stack: Devstack, site: Site) -> Table:
-    table = Table(title="recharge dev", show_header=False, title_justify="left", title_style="bold")
-    table.add_row("Temporal Web UI", f"{stack.temporal.ui_url}/namespaces/{stack.temporal.namespace}/workflows")
-    table.add_row("Temporal", stack.temporal.address)
-    table.add_row("Kafka (SASL_SSL)", f"{stack.kafka.bootstrap_servers}, topic {site.topic}")
-    table.add_row("MySQL (TLS)", stack.mysql.address)
-    table.add_row("provider simulator", stack.simulator.url)
-    table.add_row("three records at once", f"curl -X POST {stack.simulator.control_url}/dummyProducerCrash")
-    table.add_row("records of yours", f"RECHARGE_ENV_FILE={site.folder}/producer.env recharge produce FILE")
-    table.add_row("settings", str(site.environment_file))
-    table.add_row("logs", f"{site.folder}/*.log")
-    return table
+def _addresses(stack: Devstack, site: Site) -> str:
+    """What a person needs, a line each, never wrapped, so that it can be copied."""
+    rows = {
+        "Temporal Web UI": f"{stack.temporal.ui_url}/namespaces/{stack.temporal.namespace}/workflows",
+        "Temporal": stack.temporal.address,
+        "Kafka (SASL_SSL)": f"{stack.kafka.bootstrap_servers}, topic {site.topic}",
+        "MySQL (TLS)": stack.mysql.address,
+        "provider simulator": stack.simulator.url,
+        "three records at once": f"curl -X POST {stack.simulator.control_url}/dummyProducerCrash",
+        "records of yours": f"RECHARGE_ENV_FILE={site.folder}/producer.env recharge produce FILE",
+        "a command of yours": f"RECHARGE_ENV_FILE={site.environment_file} recharge COMMAND",
+        "logs": f"{site.folder}/*.log",
+    }
+    return "\n".join(f"  {name:<22}{value}" for name, value in rows.items())
 
 
 def _started(console: Console) -> Told:

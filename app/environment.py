@@ -89,6 +89,27 @@ class ProduceEnvironment(Environment):
     kafka: KafkaSettings
 
 
+class OperateEnvironment(Environment):
+    """What `recharge resolve` and `recharge hold` read."""
+
+    kafka: KafkaSettings
+    mysql: MySQLSettings
+    provider: ProviderSettings
+    temporal: TemporalSettings
+
+
+class ShowEnvironment(Environment):
+    """What `recharge show` reads."""
+
+    kafka: KafkaSettings
+    mysql: MySQLSettings
+    temporal: TemporalSettings
+
+
+class StatusEnvironment(ShowEnvironment):
+    """What `recharge status` reads."""
+
+
 def section_models(kind: type[Environment]) -> dict[str, type[Section]]:
     """The sections of an environment by their names, as they stand in it."""
     models: dict[str, type[Section]] = {}

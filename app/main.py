@@ -19,6 +19,7 @@ from app.environment import (
     load,
 )
 from app.logging import configure_logging
+from app.operate import commands
 from app.produce import ProduceProblem
 from app.setting_problems import SettingsError
 from app.temporal import TemporalProblem
@@ -34,6 +35,7 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+cli.add_typer(commands)
 
 
 @cli.command()
@@ -102,6 +104,7 @@ def dev(
 ) -> None:
     """Keep the whole local stack up, with an intake and a worker, until Ctrl-C."""
     module = _devstack("app.dev")
+    configure_logging()
     process.serve(lambda stop: module.run(folder, stop))
 
 

@@ -4,18 +4,39 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 """Wrong settings or arguments: nothing was done."""
 EXIT_SIGNAL_BASE = 128
+
+
+class Stopped(Exception):
+    """A stop came while something was waited for that is not there yet."""
+
+
+async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """The answer of `work`. Raises Stopped where `stop` was set before it came."""
+    task = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Stopped
+    finally:
+        for waiting in (task, stopping):
+            waiting.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 def serve(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
@@ -34,7 +55,10 @@ def serve(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 
         for received in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(received, stopping, received)
-        await main(stop)
+        try:
+            await main(stop)
+        except Stopped:
+            log.info("stopped while waiting")
 
     asyncio.run(run())
     return EXIT_OK

@@ -6,6 +6,7 @@ import structlog
 
 from app.environment import RunEnvironment
 from app.ingest import intake
+from app.process import unless_stopped
 from app.temporal import connect
 from app.workers import worker
 
@@ -14,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: RunEnvironment, stop: asyncio.Event) -> None:
     """Work until `stop` is set: the intake ends first, since its records in flight need the worker."""
-    client = await connect()
-    async with worker(client, settings.temporal, settings.mysql, settings.provider, settings.http):
+    client = await unless_stopped(stop, connect())
+    async with worker(client, settings, stop):
         await intake(client, settings, eager=True).run(stop)
     log.info("intake and worker have stopped")

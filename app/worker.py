@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from app.environment import WorkerEnvironment
+from app.process import unless_stopped
 from app.temporal import connect
 from app.workers import worker
 
@@ -13,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: WorkerEnvironment, stop: asyncio.Event) -> None:
     """Work until `stop` is set, then finish what is in flight."""
-    client = await connect()
-    async with worker(client, settings.temporal, settings.mysql, settings.provider, settings.http):
+    client = await unless_stopped(stop, connect())
+    async with worker(client, settings, stop):
         await stop.wait()
     log.info("worker has stopped")

@@ -19,10 +19,12 @@ from activities.provider import Provider
 from activities.recharge import Recharge
 from activities.record_result import RecordResult
 from app.alarms import Alarms, serve_metrics
+from app.environment import WorkerEnvironment
+from app.process import unless_stopped
 from app.temporal import check_search_attributes
 from recharge import limits
 from recharge.sending import KeyRules
-from recharge.settings import DuplicateProtection, HttpSettings, MySQLSettings, ProviderSettings, TemporalSettings
+from recharge.settings import DuplicateProtection, ProviderSettings
 from workflows.recharge import RechargeWorkflow
 
 log = structlog.get_logger(__name__)
@@ -57,45 +59,56 @@ def key_rules(settings: ProviderSettings) -> KeyRules | None:
     return KeyRules(settings.key_lifetime_s, settings.timeout_s)
 
 
+WORKFLOW_RUNNER = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules("recharge"))
+"""Workflows run in the sandbox; the pure modules of `recharge` are not loaded anew for each of them."""
+
+
 @asynccontextmanager
-async def worker(
-    client: Client, temporal: TemporalSettings, mysql: MySQLSettings, settings: ProviderSettings, http: HttpSettings
-) -> AsyncIterator[Worker]:
-    """A worker that runs while the body does. At the end it finishes its activities, and then every call that is still in flight."""
-    ledger = Ledger(mysql.url.get_secret_value(), keys=key_rules(settings))
-    provider = Provider(settings)
+async def worker(client: Client, settings: WorkerEnvironment, stop: asyncio.Event) -> AsyncIterator[None]:
+    """A worker that runs while the body does. At the end it finishes its activities, and then every call that is still in flight.
+
+    Raises Stopped where `stop` was set while the ledger was waited for.
+    """
+    url = settings.mysql.url.get_secret_value()
+    ledger = Ledger(url, keys=key_rules(settings.provider))
+    waiting = WaitingRecords(url, connections_max=1)
+    provider = Provider(settings.provider)
     calls = CallsInFlight()
-    waiting = WaitingRecords(mysql.url.get_secret_value(), connections_max=1)
     try:
-        await wait_for_ledger(ledger)
+        await unless_stopped(stop, wait_for_ledger(ledger))
         await check_search_attributes(client)
-        async with Worker(
-            client,
-            task_queue=temporal.task_queue,
-            workflows=[RechargeWorkflow],
-            activities=[
-                Recharge(ledger, provider, calls, timeout_s=settings.timeout_s).recharge,
-                LookUp(ledger, provider, settings).look_up,
-                RecordResult(ledger).record_result,
-                Hold(ledger).hold,
-            ],
-            workflow_runner=SandboxedWorkflowRunner(
-                restrictions=SandboxRestrictions.default.with_passthrough_modules("recharge")
-            ),
-            sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_TIMEOUT_S),
-            max_cached_workflows=limits.WORKFLOWS_CACHED_MAX,
-            max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
-            max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
-            # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
-            graceful_shutdown_timeout=timedelta(seconds=settings.timeout_s + limits.ACTIVITY_SLACK_S),
-        ) as running:
-            serve_metrics(http)
-            alarms = asyncio.create_task(Alarms(waiting, settings).run())
-            log.info("worker is polling", task_queue=temporal.task_queue, ledger=ledger.where)
-            yield running
+        serve_metrics(settings.http)
+        async with _temporal_worker(client, settings, ledger, provider, calls):
+            alarms = asyncio.create_task(Alarms(waiting, settings.provider).run())
+            log.info("worker is polling", task_queue=settings.temporal.task_queue, ledger=ledger.where)
+            yield
             alarms.cancel()
         await calls.drained()
     finally:
         await provider.close()
         await waiting.close()
         await ledger.close()
+
+
+def _temporal_worker(
+    client: Client, settings: WorkerEnvironment, ledger: Ledger, provider: Provider, calls: CallsInFlight
+) -> Worker:
+    timeout_s = settings.provider.timeout_s
+    return Worker(
+        client,
+        task_queue=settings.temporal.task_queue,
+        workflows=[RechargeWorkflow],
+        activities=[
+            Recharge(ledger, provider, calls, timeout_s=timeout_s).recharge,
+            LookUp(ledger, provider, settings.provider).look_up,
+            RecordResult(ledger).record_result,
+            Hold(ledger).hold,
+        ],
+        workflow_runner=WORKFLOW_RUNNER,
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_TIMEOUT_S),
+        max_cached_workflows=limits.WORKFLOWS_CACHED_MAX,
+        max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
+        max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
+        # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
+        graceful_shutdown_timeout=timedelta(seconds=timeout_s + limits.ACTIVITY_SLACK_S),
+    )

@@ -123,7 +123,7 @@ class Assignment:
                 self._kafka.source,
                 self._kafka.topic,
                 number,
-                self._ingest.ordering,
+                self._ingest,
                 start=first if committed is None else committed,
                 committed=committed,
             )

@@ -95,6 +95,7 @@ class Membership:
         self._assignment = Assignment(kafka, ingest, cluster)
         self._reader = RecordReader(kafka, self._on_revoked, self._on_assigned)
         self._in_flight = 0
+        self._one_by_one = False
         self._turns: list[AssignedPartition] = []
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -143,20 +144,23 @@ class Membership:
     async def _read(self) -> None:
         """Ask each partition in turn, so that a full one does not hold up the others; wait only where none has anything."""
         bytes_max = limits.BUFFERED_BYTES_MAX // max(1, len(self._assignment))
-        reading = [
-            partition for partition in self._assignment if not self._stop.is_set() and partition.wants_more(bytes_max)
-        ]
+        reading = [p for p in self._assignment if not self._stop.is_set() and p.wants_more(bytes_max)]
+        each_s = limits.KAFKA_POLL_S / max(1, len(reading)) if self._one_by_one else 0.0
         try:
-            found = [await self._read_from([partition], 0.0) for partition in reading]
-            if not any(found):
+            found = [await self._read_from([partition], each_s) for partition in reading]
+            if not any(found) and not each_s:
                 await self._read_from(reading, limits.KAFKA_POLL_S)
         except kafka_words.PositionOutOfRange as problem:
             await self._stop_out_of_range(problem)
+        except kafka_words.RecordsUnreadable as problem:
+            self._stop_at_unreadable(problem)
         except AssignmentLost as problem:
             _log.debug("partition was lost while it was read", problem=str(problem))
 
     async def _read_from(self, partitions: list[AssignedPartition], timeout_s: float) -> bool:
-        records_max = min((partition.room for partition in partitions), default=1)
+        if partitions and all(partition.suspended for partition in partitions):
+            return False
+        records_max = 1 if self._one_by_one else min((partition.room for partition in partitions), default=1)
         found = await self._reader.poll(
             [partition.number for partition in partitions], records_max=records_max, timeout_s=timeout_s
         )
@@ -180,6 +184,20 @@ class Membership:
             self._topic, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
         )
         _log.error("partition stands still", partition=problem.partition, problem=str(gone))
+
+    def _stop_at_unreadable(self, problem: kafka_words.RecordsUnreadable) -> None:
+        """Read record by record from now on, until the one that cannot be read is alone; its partition is read up to there."""
+        partitions = [partition for number in problem.partitions if (partition := self._assignment.get(number))]
+        for partition in partitions:
+            self._reader.seek(partition.number, partition.progress.position)
+        if not self._one_by_one:
+            self._one_by_one = True
+            return
+        self._one_by_one = False
+        for partition in partitions:
+            partition.read_no_more()
+            unreadable = kafka_words.unreadable(self._topic, partition.number, partition.progress.position, problem)
+            _log.error("partition stands still", partition=partition.number, problem=str(unreadable))
 
     # --- Carrying out -------------------------------------------------------------------------------------------------
 
@@ -215,7 +233,7 @@ class Membership:
             _log.error("partition stands still", problem=str(problem), **where)
         else:
             partition.final(record.input.offset)
-            _log.info("record final", state=result.state.value, **where)
+            _log.info("record done", state=result.state.value, **where)
         finally:
             self._in_flight -= 1
             self._start_more()

@@ -78,6 +78,15 @@ class PositionOutOfRange(PartitionProblem):
         self.offset = offset
 
 
+class RecordsUnreadable(KafkaProblem):
+    """What Kafka delivered cannot be taken apart: by a client library that is too old, or a record that breaks Kafka's own format."""
+
+    def __init__(self, partitions: list[int], why: str) -> None:
+        super().__init__(f"What Kafka delivered cannot be read ({why}).")
+        self.partitions = partitions
+        """The partition it came from; several where it is not known from which of them."""
+
+
 def unreachable(servers: str, why: str) -> KafkaUnreachable:
     """Nobody answers at the bootstrap servers."""
     return KafkaUnreachable(
@@ -149,6 +158,15 @@ def offset_gone(topic: str, partition: int, offset: int, earliest: int, end: int
         partition,
         f"Partition {partition} of {topic!r} stands still: it has to go on at offset {offset}, but holds {earliest} to {end}; {what}. "
         "Nothing of it is read or committed until an operator decides and moves the group's offset while the group is stopped.",
+    )
+
+
+def unreadable(topic: str, partition: int, offset: int, problem: RecordsUnreadable) -> PartitionProblem:
+    """A record breaks Kafka's own format."""
+    return PartitionProblem(
+        partition,
+        f"Partition {partition} of {topic!r} stands still at offset {offset}: {problem} A producer with a codec "
+        "or headers that this service does not know wrote it; nothing beyond it is read until that is resolved.",
     )
 
 

@@ -7,7 +7,8 @@ from ingest.commit_offset import PartitionProgress
 from ingest.kafka import KafkaRecord
 from ingest.lanes import Lanes, lanes_of
 from recharge import limits, record
-from recharge.contract import Ordering, Position, RecordInput
+from recharge.contract import REDRIVE_HEADER, Position, RecordInput
+from recharge.settings import IngestSettings
 
 _TRACEPARENT_HEADER = "traceparent"
 _BATCH_RECORDS_MAX = 100
@@ -30,18 +31,20 @@ class AssignedPartition:
     """
 
     def __init__(
-        self, source: str, topic: str, number: int, ordering: Ordering, *, start: int, committed: int | None
+        self, source: str, topic: str, number: int, ingest: IngestSettings, *, start: int, committed: int | None
     ) -> None:
         self.number = number
         self.progress = PartitionProgress(start)
         self.suspended = False
         self._source = source
         self._topic = topic
-        self._ordering = ordering
+        self._ordering = ingest.ordering
+        self._rules = record.IntakeRules(ingest.duplicate_requests, ingest.stale_after_s)
         self._lanes = Lanes()
         self._open: dict[int, OpenRecord] = {}
         self._open_bytes = 0
         self._paused = False
+        self._reads_no_more = False
         self._stopped = False
         self._may_commit = True
         self._committed = committed
@@ -58,7 +61,11 @@ class AssignedPartition:
             )
         else:
             self._paused = self.progress.open_count >= limits.BUFFERED_RECORDS_MAX or self._open_bytes >= bytes_max
-        return not (self._paused or self._stopped or self.suspended)
+        return not (self._paused or self._reads_no_more or self._stopped or self.suspended)
+
+    def read_no_more(self) -> None:
+        """Carry out what was read, and read nothing beyond it."""
+        self._reads_no_more = True
 
     @property
     def room(self) -> int:
@@ -75,7 +82,9 @@ class AssignedPartition:
                 kafka_record.value,
                 kafka_record.timestamp_ms,
                 ordering=self._ordering,
-                traceparent=_traceparent(kafka_record),
+                traceparent=_header(kafka_record, _TRACEPARENT_HEADER),
+                intake=self._rules,
+                redrive_of=_header(kafka_record, REDRIVE_HEADER),
             )
             self._lanes.add(kafka_record.offset, lanes_of(decoded, kafka_record.key, self._ordering))
             self._open[kafka_record.offset] = OpenRecord(kafka_record, decoded)
@@ -142,8 +151,8 @@ class AssignedPartition:
         return committed == self._committed or committed in self._commits_tried
 
 
-def _traceparent(kafka_record: KafkaRecord) -> str | None:
+def _header(kafka_record: KafkaRecord, wanted: str) -> str | None:
     for name, value in kafka_record.headers:
-        if name == _TRACEPARENT_HEADER and value is not None:
+        if name == wanted and value is not None:
             return value.decode("ascii", "replace")
     return None

@@ -182,9 +182,16 @@ class Starter:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
-    async def _describe(self, record: RecordInput, handle: _Handle) -> WorkflowExecutionDescription:
-        """What Temporal says about a run, whose memo has to hold the record's fingerprint."""
-        described = await self._patiently(record.workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
+    async def _describe(self, record: RecordInput, handle: _Handle) -> WorkflowExecutionDescription | None:
+        """What Temporal says about a run, whose memo has to hold the record's fingerprint.
+
+        None where the run is in a state that the SDK has no word for, such as paused: it is open, and can be awaited.
+        """
+        try:
+            described = await self._patiently(record.workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
+        except ValueError as error:
+            _log.info("workflow is in a state unknown to the SDK", workflow_id=record.workflow_id, problem=str(error))
+            return None
         known = await described.memo_value(contract.MEMO_FINGERPRINT, None)
         if known != record.fingerprint:
             raise words.fingerprint_mismatch(record, known)
@@ -195,6 +202,8 @@ class Starter:
         held_run_id: str | None = None
         while True:
             described = await self._describe(record, self._handle(record, None))
+            if described is None:
+                return self._handle(record, None)
             is_other_run = described.run_id != ended.result_run_id
             if described.status is WorkflowExecutionStatus.RUNNING or (
                 described.status is WorkflowExecutionStatus.COMPLETED and is_other_run

@@ -37,6 +37,9 @@ SEARCH_ATTRIBUTES: dict[str, SearchAttributeIndexedValueType] = {
 MEMO_FINGERPRINT = "fingerprint"
 """The memo's key of the fingerprint, by which a duplicate of an open run is compared."""
 
+REDRIVE_HEADER = "recharge-redrive-of"
+"""The header of a record that an operator produced anew, with the workflow id of the one that it repeats."""
+
 ERROR_FINGERPRINT_MISMATCH = "FingerprintMismatch"
 """The type of the failure that stops a partition: the position was used before, by another record."""
 

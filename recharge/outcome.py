@@ -78,7 +78,7 @@ PREDECESSORS: dict[State, frozenset[State]] = {
     State.REJECTED: frozenset({State.SENDING, State.RETRYING, State.PENDING, State.IN_DOUBT, State.HELD}),
     # An invalid record never was anything else: its row is inserted in that state.
     State.INVALID: frozenset(),
-    State.SKIPPED: frozenset({State.RETRYING, State.PENDING, State.IN_DOUBT, State.HELD}),
+    State.SKIPPED: frozenset({State.SENDING, State.RETRYING, State.PENDING, State.IN_DOUBT, State.HELD}),
 }
 """For each state, the states that a record may have come from. The ledger writes these into `UPDATE … WHERE state IN (…)`
 and takes a row count of zero for an error. A final state stands on no right-hand side: final is final."""

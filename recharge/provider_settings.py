@@ -2,13 +2,54 @@
 
 import re
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from recharge import limits
+from recharge.record import KNOWN_FIELDS
 from recharge.section import TEN_YEARS_S, ReadableFile, Section, is_loopback
+
+_HEADER_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_FIELD = re.compile(r"[A-Za-z0-9_.$-]+")
+_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+_OUR_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "te",
+        "traceparent",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
+)
+"""Headers that the call or HTTP itself fills, so that none of them can carry the reference as well."""
+
+
+def _field_name(value: str) -> str:
+    if not _FIELD.fullmatch(value):
+        raise ValueError("must be the name of a JSON field, of letters, digits, '_', '.', '$' and '-'")
+    return value
+
+
+def _words(value: object) -> object:
+    if isinstance(value, str):
+        return frozenset(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+JsonFieldName = Annotated[str, Field(max_length=64), AfterValidator(_field_name)]
+Words = Annotated[frozenset[str], BeforeValidator(_words)]
+"""Words that a status field may hold, exactly as the provider writes them, with commas between them."""
 
 
 class DuplicateProtection(StrEnum):
@@ -36,6 +77,14 @@ class ProviderSettings(Section):
         description="A 2xx with any body means charged; for a provider without a status field.",
         examples=["false"],
     )
+    profile: str = Field("activities.profile", examples=["activities.profiles.listing"])
+    reference_header: str = Field("Idempotency-Key", max_length=64, examples=["Idempotency-Key"])
+    reference_field: JsonFieldName | None = Field(None, examples=["orderId"])
+    status_field: JsonFieldName = Field("status", examples=["status"])
+    provider_reference_field: JsonFieldName = Field("providerReference", examples=["providerReference"])
+    charged_words: Words = Field(frozenset({"charged"}), min_length=1, examples=["charged,completed"])
+    refused_words: Words = Field(frozenset({"refused"}), examples=["refused,rejected"])
+    pending_words: Words = Field(frozenset({"pending"}), examples=["pending,submitted"])
     auth_token: SecretStr | None = Field(None, min_length=1, examples=["…"])
     ca_file: ReadableFile | None = Field(None, examples=["/etc/recharge/provider-ca.pem"])
     cert_file: ReadableFile | None = Field(None, examples=["/etc/recharge/provider.pem"])
@@ -56,6 +105,29 @@ class ProviderSettings(Section):
     def _are_failures(cls, value: frozenset[int]) -> frozenset[int]:
         if not all(400 <= status <= 599 for status in value):  # noqa: PLR2004
             raise ValueError("may hold statuses from 400 to 599 only")
+        return value
+
+    @field_validator("profile")
+    @classmethod
+    def _is_module_name(cls, value: str) -> str:
+        if not _MODULE.fullmatch(value):
+            raise ValueError("must be the dotted name of a Python module")
+        return value
+
+    @field_validator("reference_header")
+    @classmethod
+    def _is_free_header(cls, value: str) -> str:
+        if not _HEADER_TOKEN.fullmatch(value):
+            raise ValueError("must be the name of an HTTP header, without spaces and colons")
+        if value.lower() in _OUR_HEADERS:
+            raise ValueError("names a header that the call needs for something else")
+        return value
+
+    @field_validator("reference_field")
+    @classmethod
+    def _is_free_field(cls, value: str | None) -> str | None:
+        if value is not None and value.casefold() in {name.casefold() for name in KNOWN_FIELDS}:
+            raise ValueError("names a field that records have themselves, so that none could carry the reference")
         return value
 
     @field_validator("url")
@@ -92,12 +164,31 @@ class ProviderSettings(Section):
             raise ValueError(
                 "lookup_forgets_after_s|must be longer than timeout_s + processing_time_s, or 'not found' never counts"
             )
-        if self.key_lifetime_s <= 2 * self.timeout_s:
-            raise ValueError("key_lifetime_s|must be longer than two calls (timeout_s), or no key outlives one")
+        if self.key_lifetime_s <= 2 * self.timeout_s + limits.KEY_MARGIN_S:
+            raise ValueError(
+                f"key_lifetime_s|must be longer than two calls (timeout_s) and a margin of {limits.KEY_MARGIN_S:g} s, "
+                "or no key outlives a call"
+            )
+        self._check_where_the_reference_goes()
+        self._check_words()
         if (self.cert_file is None) != (self.key_file is None):
             missing = "key_file" if self.key_file is None else "cert_file"
             raise ValueError(f"{missing}|is missing: cert_file and key_file are given together or not at all")
         return self
+
+    def _check_where_the_reference_goes(self) -> None:
+        if self.reference_field is not None and "reference_header" in self.model_fields_set:
+            raise ValueError("reference_field|is given beside reference_header; leave out the one that is not meant")
+
+    def _check_words(self) -> None:
+        if self.status_field.casefold() == self.provider_reference_field.casefold():
+            raise ValueError("provider_reference_field|is the same field as status_field")
+        if self.charged_words & self.refused_words:
+            raise ValueError("refused_words|holds a word that charged_words holds too, so that it would mean both")
+        if self.charged_words & self.pending_words:
+            raise ValueError("pending_words|holds a word that charged_words holds too, so that it would mean both")
+        if self.refused_words & self.pending_words:
+            raise ValueError("pending_words|holds a word that refused_words holds too, so that it would mean both")
 
 
 def _http_url(value: str) -> str:

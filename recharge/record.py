@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from recharge import limits
-from recharge.contract import Ordering, Position, RecordInput, Transfer
+from recharge.contract import DuplicateRequests, Ordering, Position, RecordInput, Transfer
 from recharge.json_text import JsonRefusedError, Number, read_object
 
 
@@ -31,6 +31,17 @@ class Invalid:
     """A record that cannot be carried out, with the reason in one line that may be shown to anybody."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeRules:
+    """What the intake's settings ask of every record; it travels in the workflow's input, so that a change never splits a record."""
+
+    duplicate_requests: DuplicateRequests = DuplicateRequests.REJECT
+    stale_after_s: float | None = None
+
+
+DEFAULT_RULES = IntakeRules()
 
 
 class _RefusedError(Exception):
@@ -51,7 +62,9 @@ KNOWN_FIELDS = (
 """The fields whose meaning this service knows. All others travel on to the provider unread."""
 
 _PHONE_NUMBER = re.compile(rf"\+?[0-9]{{{limits.PHONE_DIGITS_MIN},{limits.PHONE_DIGITS_MAX}}}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_WORKFLOW_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{limits.WORKFLOW_ID_CHARS_MAX}}}")
+# Version ff and identities of zeros alone are not valid by W3C's rules.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 # The C0 and C1 control characters, DEL, and surrogates, which stand alone where they are still in a decoded string.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _JSON_NUMBER = re.compile(r"(?P<minus>-)?(?P<digits>(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(?:[eE](?P<exponent>[-+]?[0-9]+))?")
@@ -81,7 +94,7 @@ def _framed(data: bytes | None) -> bytes:
     return b"\x01" + len(data).to_bytes(8, "big") + data
 
 
-def from_kafka(
+def from_kafka(  # noqa: PLR0913  # the parts of a Kafka record, and how it came
     position: Position,
     key: bytes | None,
     value: bytes | None,
@@ -89,6 +102,8 @@ def from_kafka(
     *,
     ordering: Ordering,
     traceparent: str | None,
+    intake: IntakeRules = DEFAULT_RULES,
+    redrive_of: str | None = None,
 ) -> RecordInput:
     """The workflow's input for one Kafka record: decoded where it is valid, with the reason where it is not.
 
@@ -121,6 +136,9 @@ def from_kafka(
         invalid_reason=decoded.reason if isinstance(decoded, Invalid) else None,
         ordering=ordering,
         traceparent=traceparent if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) else None,
+        duplicate_requests=intake.duplicate_requests,
+        stale_after_s=intake.stale_after_s,
+        redrive_of=redrive_of if redrive_of is not None and _WORKFLOW_ID.fullmatch(redrive_of) else None,
     )
 
 

@@ -14,11 +14,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from recharge import limits
 from recharge.contract import DuplicateRequests, Ordering
 from recharge.provider_settings import DuplicateProtection, ProviderSettings
-from recharge.section import LOOPBACK_HOSTS, PORT_MAX, TEN_YEARS_S, Name, ReadableFile, Section, is_loopback
+from recharge.section import PORT_MAX, TEN_YEARS_S, Name, ReadableFile, Section, is_loopback
 
 __all__ = [
-    "LOOPBACK_HOSTS",
-    "PORT_MAX",
     "DuplicateProtection",
     "FirstStart",
     "HttpSettings",
@@ -35,6 +33,7 @@ __all__ = [
     "TemporalSettings",
     "is_loopback",
 ]
+
 
 class SecurityProtocol(StrEnum):
     """Kafka's security protocols, named as Kafka names them."""

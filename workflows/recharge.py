@@ -63,6 +63,7 @@ class RechargeWorkflow:
         self._looks = 0
         """The last of them that the story has answered by such a look."""
         self._is_cancelled = False
+        self._story_task: asyncio.Task[RechargeResult] | None = None
 
     @workflow.run
     async def run(self, record: RecordInput) -> RechargeResult:
@@ -70,7 +71,7 @@ class RechargeWorkflow:
 
         Fails where the ledger contradicts the record (another one stood at this position) or itself; its lane is held then.
         """
-        story = asyncio.create_task(self._story(record))
+        self._story_task = story = asyncio.create_task(self._story(record))
         await self._whatever_is_cancelled(lambda: story.done() and workflow.all_handlers_finished())
         return story.result()
 
@@ -80,7 +81,11 @@ class RechargeWorkflow:
         del decision  # the ledger has it, and the ledger alone is believed
         self._calls_for_a_look += 1
         mine = self._calls_for_a_look
-        await workflow.wait_condition(lambda: self._looks >= mine or self._status in FINAL_STATES)
+        await workflow.wait_condition(lambda: self._looks >= mine or self._has_ended)
+        if self._looks < mine and self._status not in FINAL_STATES:
+            raise ApplicationError(
+                "the decision stands, but the workflow failed before it took it", type="DecisionRefused"
+            )
         return DecisionReply(self._status, self._said)
 
     @resolve.validator
@@ -230,6 +235,10 @@ class RechargeWorkflow:
         self._show(result.state)
         workflow.set_current_details(telling.ended(record, result))
         return result
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._status in FINAL_STATES or (self._story_task is not None and self._story_task.done())
 
     @property
     def _is_called(self) -> bool:

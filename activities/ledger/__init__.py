@@ -10,6 +10,7 @@ from activities.ledger.errors import (
     LedgerUnfit,
 )
 from activities.ledger.ledger import Ledger, LookupFacts, Opened
+from activities.ledger.reports import OperatorLedger, Reports, Standing, Story, Waiting
 
 __all__ = [
     "Decisions",
@@ -22,6 +23,11 @@ __all__ = [
     "LedgerUnfit",
     "LookupFacts",
     "Opened",
+    "OperatorLedger",
+    "Reports",
     "Ruling",
+    "Standing",
+    "Story",
+    "Waiting",
     "Wish",
 ]

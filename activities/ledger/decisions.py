@@ -41,6 +41,8 @@ class Ruling:
     workflow_id: str
     state: State | None
     refused_because: str | None = None
+    standing: Decided | None = None
+    """The decision that stands instead, where the wish was refused because of it or because the record is final."""
 
 
 async def insert_action(connection: AsyncConnection, wish: Wish, *, refused_because: str | None = None) -> None:
@@ -79,7 +81,11 @@ class Decisions(LedgerEngine):
             await insert_action(connection, wish, refused_because=refused)
             if refused is None:
                 await _judge(connection, wish, rows)
-            return Ruling(wish.workflow_id, State(row["state"]), refused)
+            state = State(row["state"])
+            stands = refused is not None and (
+                state in FINAL_STATES or _decided_before(decided, rows, state) is not None
+            )
+            return Ruling(wish.workflow_id, state, refused, decided if stands else None)
 
         return await self.transact(work)
 

@@ -206,8 +206,9 @@ class Ledger(LedgerEngine):
                 raise LedgerContradiction(
                     f"{record.workflow_id}: asked to record {finding.state}, but the ledger says: {judged.said}"
                 )
-            if State(row["state"]) not in FINAL_STATES:
-                await _finalise(connection, record, judged)
+            state = State(row["state"])
+            if state not in FINAL_STATES:
+                await _finalise(connection, record, state, judged)
             return _result(record, judged)
 
         return await self.transact(work)
@@ -327,7 +328,10 @@ async def _record_invalid(connection: AsyncConnection, record: RecordInput, find
     return RechargeResult(State.INVALID, record.fingerprint, reason)
 
 
-async def _finalise(connection: AsyncConnection, record: RecordInput, judged: Finding) -> None:
+async def _finalise(connection: AsyncConnection, record: RecordInput, state: State, judged: Finding) -> None:
+    if judged.state is State.SKIPPED and state is State.SENDING:
+        # Its workflow ended before it could tell of its call. Nothing is skipped while it is being sent, so the decision holds it first.
+        await move(connection, record, State.HELD)
     await move(
         connection,
         record,

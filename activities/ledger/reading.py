@@ -96,7 +96,9 @@ async def read_facts(
             .limit(1)
             .with_for_update()
         )
-    now = (await connection.execute(select(NOW))).scalar_one()
+    # The time matters to doubts and to stale records alone; the usual way does without the question.
+    asks_time = record.stale_after_s is not None or any(attempt.facts.waits for attempt in rows)
+    now = (await connection.execute(select(NOW))).scalar_one() if asks_time else None
     attempt_facts = [attempt.facts for attempt in rows]
     owner = None if rows else await other_owner(connection, record)
     return Facts(

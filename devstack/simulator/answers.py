@@ -74,7 +74,7 @@ def _status(step: Step, context: Context) -> Answer:
     status = int(step.value or 0)
     if status < _MULTIPLE_CHOICES:
         return _standing_answer(status, context)
-    return json_answer(status, {"error": "chosen by the test"}, context.headers)
+    return json_answer(status, {"error": "a simulated fault"}, context.headers)
 
 
 def _ok_or_not_found(step: Step, context: Context) -> Answer:

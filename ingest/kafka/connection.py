@@ -81,6 +81,12 @@ async def calling(
             yield
     except TimeoutError as error:
         raise words.slow(doing, timeout_s) from error
+    except asyncio.CancelledError as error:
+        # aiokafka gives a call up by cancelling what it waits for. Only a task that is itself cancelled may end like that in silence.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise words.unreachable(settings.bootstrap_servers, f"the connection was given up while {doing}") from error
     except errors.GroupAuthorizationFailedError as error:
         raise words.permission_missing("Read", f"group {settings.group_id!r}", settings.sasl_username) from error
     except (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError) as error:

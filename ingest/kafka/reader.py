@@ -18,6 +18,7 @@ _REBALANCE_TIMEOUT_S = 15.0
 """How long the group waits for a member to give its partitions back. Below the request time-out, or joining would end in one."""
 _FETCH_WAIT_S = 0.5
 """How long a broker holds a fetch that finds nothing."""
+_UNREADABLE = (errors.CorruptRecordException, errors.UnsupportedCodecError, errors.RecordTooLargeError)
 _NO_PARTITION = 2**31 - 1
 """A partition that no topic has. aiokafka takes 'none of them' for 'all of them'."""
 _POLL_SLACK_S = 1.0
@@ -119,6 +120,8 @@ class RecordReader:
 
         Raises:
             PositionOutOfRange: the topic does not hold the position of one partition.
+            RecordsUnreadable: what was delivered cannot be taken apart. Records of other partitions may be lost to the caller with it,
+                so every partition that was named has to be sought to its position.
             KafkaProblem: reading cannot go on with this consumer.
         """
         async with self._calling("reading records"):
@@ -135,6 +138,11 @@ class RecordReader:
             except errors.OffsetOutOfRangeError as error:
                 ((at, offset),) = error.args[0].items()
                 raise words.PositionOutOfRange(at.partition, offset) from error
+            except Exception as error:
+                if isinstance(error, errors.KafkaError) and not isinstance(error, _UNREADABLE):
+                    raise
+                why = f"{type(error).__name__}: {error}"
+                raise words.RecordsUnreadable(sorted(partitions), why) from error
         return {at.partition: [_record(record) for record in records] for at, records in found.items()}
 
     async def position(self, partition: int) -> int:

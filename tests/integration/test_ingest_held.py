@@ -1,11 +1,15 @@
 """What the intake does when a record cannot go on by itself, or a server is away: hold what must be held, and nothing else."""
 
 import asyncio
+import time
 
 import pytest
 import structlog.testing
 from aiokafka import TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record import default_records
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
@@ -173,6 +177,49 @@ async def test_a_committed_offset_that_the_topic_does_not_hold_stops_its_partiti
     (stopped,) = logged(logs, "partition stands still")
     assert f"offset {offset}" in stopped["problem"]
     assert all(run.id.split(":")[2] == "1" for run in await corner.runs())
+
+
+class NotUtf8(str):
+    """A header's name that is no text."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:
+        return b"\xff\xfe"
+
+
+async def _produce_without_a_text_for_a_name(corner: Corner, partition: int) -> None:
+    # No client of today writes such a record, so the request is written here: aiokafka's builder in Python lets it pass.
+    builder = default_records._DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 10_000)
+    builder.append(0, int(time.time() * 1000), None, value(), [(NotUtf8("ab"), b"x")])
+    client = AIOKafkaClient(**corner.stack.kafka.client_options())
+    await client.bootstrap()
+    try:
+        request = ProduceRequest(None, -1, 10_000, [(corner.site.topic, [(partition, bytes(builder.build()))])])
+        response = await client.send(client.get_random_node(), request)
+    finally:
+        await client.close()
+    ((_, ((_, error_code, *_),)),) = response.topics
+    assert error_code == 0
+
+
+async def test_a_record_that_breaks_kafkas_own_format_stops_its_partition_alone(make_corner: CornerMaker) -> None:
+    corner = await make_corner(3)
+    for partition in (0, 1, 2):
+        await corner.produce(partition, ["succeeded"] * 5)
+    await _produce_without_a_text_for_a_name(corner, 0)
+    with structlog.testing.capture_logs() as logs:
+        async with corner.intake():
+            await wait_until(
+                lambda: logged(logs, "partition stands still"), FINAL_TIMEOUT_S, "the partition is stopped"
+            )
+            for partition in (1, 2):
+                await corner.produce(partition, ["succeeded"] * 5)
+            await corner.until_committed({0: 5, 1: 10, 2: 10})
+    (stopped,) = logged(logs, "partition stands still")
+    assert stopped["partition"] == 0
+    assert "offset 5" in stopped["problem"]
+    assert len(await corner.runs()) == 25
 
 
 async def _delete_before(corner: Corner, partition: int, offset: int) -> None:

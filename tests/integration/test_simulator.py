@@ -60,7 +60,7 @@ class Reply:
     body: bytes = b""
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 (JSON)
+    def json(self) -> Any:
         return json.loads(self.body)
 
 

@@ -287,9 +287,7 @@ async def until_final(stack: Devstack, site: Site, process: ManagedProcess | Non
 async def attempts(stack: Devstack, site: Site) -> list[tuple[object, ...]]:
     """Number, outcome and end of each attempt."""
     table = f"{site.names.database}.recharge_attempts"
-    return await stack.mysql.execute(
-        f"SELECT number, outcome, closed_at IS NOT NULL FROM {table} ORDER BY number"  # noqa: S608  # a name of ours
-    )
+    return await stack.mysql.execute(f"SELECT number, outcome, closed_at IS NOT NULL FROM {table} ORDER BY number")
 
 
 @pytest.fixture

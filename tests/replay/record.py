@@ -54,9 +54,9 @@ def without_machine(value: object) -> object:
 async def play(stage: Stage, scenario: Scenario) -> Run:
     """Run a scenario to its end."""
     run = await stage.start(record(stage.source, stage.next_offset(), scenario.value), scenario.script)
-    if scenario.lost is not None:
-        await run.until_called("recharge", 2)
-        scenario.lost.gate.set()
+    if scenario.meanwhile is not None:
+        async with asyncio.timeout(TIMEOUT_S):
+            await scenario.meanwhile(run)
     try:
         await run.result()
         ended_well = True

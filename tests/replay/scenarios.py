@@ -4,7 +4,7 @@ A new way through the workflow gets a scenario here; `python -m tests.replay.rec
 a release that is in use is never recorded anew: it stands for the workflows that are open when the next release comes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from temporalio.exceptions import ApplicationError
@@ -14,10 +14,11 @@ from recharge.contract import (
     LOOK_UP_ACTIVITY,
     RECHARGE_ACTIVITY,
     RECORD_RESULT_ACTIVITY,
+    Decision,
     Finding,
 )
-from recharge.outcome import ResolvedBy, State
-from tests.workflow.stage import Step, held, not_answered
+from recharge.outcome import Action, ResolvedBy, State
+from tests.workflow.stage import LOOK_ONCE, Run, Step, held, not_answered
 
 CHARGED = Finding(State.SUCCEEDED, "attempt 1 was carried out", 1, 200, None, "P-1", resolved_by=ResolvedBy.ANSWER)
 REFUSED = Finding(State.REJECTED, "attempt 1 was refused", 1, 422, "no such number", resolved_by=ResolvedBy.ANSWER)
@@ -42,13 +43,55 @@ class Scenario:
     value: bytes | None = None
     succeeds: bool = True
     """Whether the workflow completes; otherwise it fails and holds its lane."""
-    lost: Step | None = None
-    """A step that is let go only after its activity has timed out."""
+    meanwhile: Callable[[Run], Awaitable[None]] | None = None
+    """What happens to the workflow from outside while it runs."""
+
+
+HELD = Finding(State.HELD, "on hold by Temporal: the workflow was cancelled", 1)
+PATIENT = Finding(State.RETRYING, "429 Too Many Requests", 1, 429, retry_after_s=600)
+BY_PERSON = Finding(State.SUCCEEDED, "carried out, by alice: ticket 7", 1, resolved_by=ResolvedBy.PERSON)
+
+
+def thaw_when_given_up(step: Step) -> Callable[[Run], Awaitable[None]]:
+    """Let a step go only after its activity has timed out."""
+
+    async def meanwhile(run: Run) -> None:
+        await run.until_called(RECHARGE_ACTIVITY, 2)
+        step.gate.set()
+
+    return meanwhile
+
+
+def decide(*actions: Action, waits_in: State, cancelled: bool = False) -> Callable[[Run], Awaitable[None]]:
+    """Cancel it, or not, once it waits in this state; then tell it of decisions, one after another."""
+
+    async def meanwhile(run: Run) -> None:
+        await run.until_status(waits_in)
+        if cancelled:
+            await run.handle.cancel()
+            await run.until_status(State.HELD)
+        for action in actions:
+            await run.decide(Decision(action, "alice", "ticket 7"))
+
+    return meanwhile
+
+
+def cancel_then_let_go(step: Step) -> Callable[[Run], Awaitable[None]]:
+    """Cancel the workflow while the step is under way, and let it go once it heard of that."""
+
+    async def meanwhile(run: Run) -> None:
+        await run.until_called(RECHARGE_ACTIVITY)
+        await run.handle.cancel()
+        await step.cancelled.wait()
+        step.gate.set()
+
+    return meanwhile
 
 
 def scenarios() -> dict[str, Scenario]:
     """All of them, made anew, since the steps of a script are used up."""
-    frozen = held(CHARGED, beats=False)
+    frozen, under_way = held(CHARGED, beats=False), held(CHARGED)
+    later = not_answered("still unknown", delay_s=600)
     return {
         "charged_at_once": Scenario({RECHARGE_ACTIVITY: [CHARGED]}),
         "refused": Scenario({RECHARGE_ACTIVITY: [REFUSED]}),
@@ -59,7 +102,8 @@ def scenarios() -> dict[str, Scenario]:
         "retried_until_refused": Scenario({RECHARGE_ACTIVITY: [RETRYING, REFUSED]}),
         "first_attempt_failed": Scenario({RECHARGE_ACTIVITY: [LEDGER_AWAY, CHARGED]}),
         "first_worker_lost": Scenario(
-            {RECHARGE_ACTIVITY: [frozen, IN_DOUBT], LOOK_UP_ACTIVITY: [LOOKED_UP]}, lost=frozen
+            {RECHARGE_ACTIVITY: [frozen, IN_DOUBT], LOOK_UP_ACTIVITY: [LOOKED_UP]},
+            meanwhile=thaw_when_given_up(frozen),
         ),
         "in_doubt_then_charged": Scenario(
             {RECHARGE_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [not_answered("still unknown"), LOOKED_UP]}
@@ -73,6 +117,25 @@ def scenarios() -> dict[str, Scenario]:
         "retried_then_pending": Scenario({RECHARGE_ACTIVITY: [RETRYING, PENDING], LOOK_UP_ACTIVITY: [LOOKED_UP]}),
         "result_written_late": Scenario(
             {RECHARGE_ACTIVITY: [CHARGED], RECORD_RESULT_ACTIVITY: [LEDGER_AWAY, LEDGER_AWAY]}
+        ),
+        "in_doubt_then_decided_charged": Scenario(
+            {RECHARGE_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [later], LOOK_ONCE: [BY_PERSON]},
+            meanwhile=decide(Action.CHARGED, waits_in=State.IN_DOUBT),
+        ),
+        "in_doubt_then_decided_not_charged": Scenario(
+            {RECHARGE_ACTIVITY: [IN_DOUBT, CHARGED], LOOK_UP_ACTIVITY: [later], LOOK_ONCE: [DENIED]},
+            meanwhile=decide(Action.NOT_CHARGED, waits_in=State.IN_DOUBT),
+        ),
+        "in_doubt_then_cancelled_and_skipped": Scenario(
+            {RECHARGE_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [later, held(HELD)], LOOK_ONCE: [HELD, SKIPPED]},
+            meanwhile=decide(Action.SKIP, waits_in=State.IN_DOUBT, cancelled=True),
+        ),
+        "cancelled_in_the_first_pause_and_released": Scenario(
+            {RECHARGE_ACTIVITY: [PATIENT, CHARGED], LOOK_UP_ACTIVITY: [held(HELD)], LOOK_ONCE: [HELD, DENIED]},
+            meanwhile=decide(Action.NOT_CHARGED, waits_in=State.RETRYING, cancelled=True),
+        ),
+        "cancelled_in_the_call_that_charged": Scenario(
+            {RECHARGE_ACTIVITY: [under_way]}, meanwhile=cancel_then_let_go(under_way)
         ),
         "another_record_at_first": Scenario({RECHARGE_ACTIVITY: [MISMATCH]}, succeeds=False),
         "another_record_at_a_retry": Scenario({RECHARGE_ACTIVITY: [RETRYING, MISMATCH]}, succeeds=False),

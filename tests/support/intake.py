@@ -98,8 +98,15 @@ class Corner:
         )
 
     async def until_open(self, partition: int, offset: int) -> None:
-        """Wait until a record's workflow runs."""
+        """Wait until a record's workflow runs and its worker has begun with it, so that it can be reset."""
         await self.until_status(partition, offset, WorkflowExecutionStatus.RUNNING)
+        handle = self.client.get_workflow_handle(self.workflow_id(partition, offset))
+
+        async def has_begun() -> bool:
+            # Started, task scheduled, task started, task completed.
+            return (await handle.describe()).history_length >= 4
+
+        await wait_until(has_begun, FINAL_TIMEOUT_S, f"a worker has begun with {handle.id}", interval_s=0.05)
 
     async def finish(self, partition: int, offset: int, state: str = "succeeded") -> None:
         """End a waiting workflow in this state."""

@@ -1,6 +1,7 @@
 """Workflow and activities agree on every name and shape, although neither imports the other, and the worker registers them all."""
 
 import ast
+import asyncio
 import dataclasses
 import types
 import typing
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any, Union
 
 import pytest
-from temporalio import activity
+from temporalio import activity, workflow
 from temporalio.client import Client
 
 import workflows
 from app import workers
 from app.environment import WorkerEnvironment, load
 from recharge import contract
+from workflows.recharge import RechargeWorkflow
 
 ENVIRONMENT = {
     "RECHARGE_MYSQL__URL": "mysql://user:password@127.0.0.1:3306/ledger",
@@ -46,8 +48,9 @@ def uses() -> list[Use]:
             }:
                 name, task = node.args
                 assert isinstance(task, ast.Call), f"{file.name}:{node.lineno} hands over something made elsewhere"
-                (result,) = (keyword.value for keyword in node.keywords if keyword.arg == "result_type")
-                found.append(Use(*(vars(contract)[ast.unparse(part)] for part in (name, task.func, result))))
+                results = [keyword.value for keyword in node.keywords if keyword.arg == "result_type"]
+                named = [vars(contract)[ast.unparse(part)] for part in (name, task.func, *results)]
+                found.append(Use(named[0], named[1], named[2] if results else type(None)))
     return found
 
 
@@ -78,7 +81,7 @@ async def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, activity._Def
     monkeypatch.setattr(workers, "check_search_attributes", is_there)
     settings = load(WorkerEnvironment, ENVIRONMENT)
     nobody = typing.cast("Client", object())
-    async with workers.worker(nobody, settings.temporal, settings.mysql, settings.provider):
+    async with workers.worker(nobody, settings, asyncio.Event()):
         pass
     definitions = [activity._Definition.must_from_callable(each) for each in CapturingWorker.given["activities"]]
     return {str(definition.name): definition for definition in definitions}
@@ -106,6 +109,14 @@ def test_each_activity_takes_the_task_that_the_workflow_hands_over_and_returns_w
         assert definition.is_async
 
 
+def test_the_update_is_named_by_the_contract_and_carries_one_payload_each_way() -> None:
+    updates = workflow._Definition.must_from_class(RechargeWorkflow).updates
+    assert set(updates) == {contract.RESOLVE_UPDATE}
+    definition = updates[contract.RESOLVE_UPDATE]
+    assert definition.arg_types == [contract.Decision]
+    assert definition.ret_type is contract.DecisionReply
+
+
 def problems(kind: object, where: str) -> list[str]:
     """What in a payload's type Temporal's converter would lose or refuse."""
     if kind in PLAIN or (isinstance(kind, type) and issubclass(kind, StrEnum)):
@@ -128,10 +139,9 @@ def problems(kind: object, where: str) -> list[str]:
     return [f"{where} is {kind!r}, which has no form in JSON"]
 
 
-PAYLOADS: list[type] = list({kind: None for use in uses() for kind in (use.task, use.result)})
+PAYLOADS = [kind for kind in vars(contract).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
 
 
 @pytest.mark.parametrize("kind", PAYLOADS)
 def test_payloads_are_dataclasses_of_plain_json(kind: type) -> None:
-    assert dataclasses.is_dataclass(kind)
     assert problems(kind, kind.__name__) == []

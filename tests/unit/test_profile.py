@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from activities.profile import (
     Call,
     LookupReading,
     Received,
+    RecordUnfitError,
     lookup_request,
     one_line,
     read_answer,
@@ -195,6 +197,52 @@ def test_an_answer_that_says_it_is_not_compressed_is_read() -> None:
     assert read(200, b"{}", {"content-encoding": "Identity"}).outcome is Outcome.CHARGED
 
 
+# --- A provider's own field and words ---------------------------------------------------------------------------------
+
+OWN_WORDS: dict[str, Any] = {
+    "status_field": "state",
+    "provider_reference_field": "txId",
+    "charged_words": "DONE,0,true",
+    "refused_words": "DECLINED,17",
+    "pending_words": "SUBMITTED,99",
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome", "answer"),
+    [
+        (b'{"state":"DONE","txId":"P"}', Outcome.CHARGED, LookupAnswer.CHARGED),
+        (b'{"state":0,"txId":"P"}', Outcome.CHARGED, LookupAnswer.CHARGED),
+        (b'{"state":true,"txId":"P"}', Outcome.CHARGED, LookupAnswer.CHARGED),
+        (b'{"state":"DECLINED","txId":"P"}', Outcome.REFUSED, LookupAnswer.REFUSED),
+        (b'{"state":17,"txId":"P"}', Outcome.REFUSED, LookupAnswer.REFUSED),
+        (b'{"state":"SUBMITTED","txId":"P"}', Outcome.PENDING, LookupAnswer.PENDING),
+        (b'{"state":99,"txId":"P"}', Outcome.PENDING, LookupAnswer.PENDING),
+        (b'{"state":"charged","txId":"P"}', Outcome.UNKNOWN, LookupAnswer.UNREADABLE),
+        (b'{"state":"done","txId":"P"}', Outcome.UNKNOWN, LookupAnswer.UNREADABLE),
+        (b'{"state":0.0,"txId":"P"}', Outcome.UNKNOWN, LookupAnswer.UNREADABLE),
+        (b'{"state":false,"txId":"P"}', Outcome.UNKNOWN, LookupAnswer.UNREADABLE),
+        (b'{"state":{"DONE":1},"txId":"P"}', Outcome.UNKNOWN, LookupAnswer.UNREADABLE),
+        (b'{"status":"refused","txId":"P"}', Outcome.CHARGED, LookupAnswer.UNREADABLE),
+    ],
+)
+def test_the_call_and_the_look_up_are_read_by_the_same_words(
+    body: bytes, outcome: Outcome, answer: LookupAnswer
+) -> None:
+    called = read(200, body, **OWN_WORDS)
+    assert (called.outcome, called.provider_reference) == (outcome, "P")
+    looked_up = read_lookup(settings(**OWN_WORDS), Received(200, {}, body), "r")
+    assert (looked_up.answer, looked_up.provider_reference) == (answer, "P")
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"State":"DECLINED"}', b'{"state":"DONE","STATE":"DECLINED"}', b'{"state":"DONE","state":"x"}']
+)
+def test_a_status_field_in_another_letter_case_is_not_a_missing_one(body: bytes) -> None:
+    assert read(200, body, **OWN_WORDS).outcome is Outcome.UNKNOWN
+    assert read_lookup(settings(**OWN_WORDS), Received(200, {}, body), "r").answer is LookupAnswer.UNREADABLE
+
+
 # --- Retry-After ------------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +331,7 @@ def test_no_answer_raises_or_breaks_what_is_kept_of_it(
     *, status: int, body: bytes, headers: dict[str, str], after_unknown: bool
 ) -> None:
     answer = read(status, body, headers, after_unknown=after_unknown)
-    reading = read_lookup(settings(), Received(status, headers, body))
+    reading = read_lookup(settings(), Received(status, headers, body), "r")
     for text in (
         answer.said,
         answer.reason or "",
@@ -336,17 +384,19 @@ def test_no_answer_raises_or_breaks_what_is_kept_of_it(
 def test_a_look_up_decides_only_by_what_it_plainly_says(
     status: int, body: bytes, expected: LookupAnswer, *, decides: bool
 ) -> None:
-    assert read_lookup(settings(success_status_decides=decides), Received(status, {}, body)).answer is expected
+    assert read_lookup(settings(success_status_decides=decides), Received(status, {}, body), "r").answer is expected
 
 
 def test_a_compressed_look_up_decides_nothing() -> None:
     received = Received(200, {"content-encoding": "gzip"}, b'{"status":"charged"}')
-    assert read_lookup(settings(), received).answer is LookupAnswer.UNREADABLE
+    assert read_lookup(settings(), received, "r").answer is LookupAnswer.UNREADABLE
 
 
 def test_a_look_up_tells_the_providers_reference_and_reason() -> None:
     received = Received(200, {}, b'{"status":"refused","reason":"closed","providerReference":7}')
-    assert read_lookup(settings(), received) == LookupReading(LookupAnswer.REFUSED, "200 OK, refused: closed", 200, "7")
+    assert read_lookup(settings(), received, "r") == LookupReading(
+        LookupAnswer.REFUSED, "200 OK, refused: closed", 200, "7"
+    )
 
 
 # --- The requests -----------------------------------------------------------------------------------------------------
@@ -390,3 +440,62 @@ def test_a_reference_cannot_leave_its_place_in_the_look_ups_url() -> None:
     made = lookup_request(settings(lookup_url="https://provider.example/r/{reference}?v=1"), "a/../b?c#d%é:e")
     assert made.url == "https://provider.example/r/a%2F..%2Fb%3Fc%23d%25%C3%A9%3Ae?v=1"
     assert made.method == "GET"
+
+
+# --- Where the reference travels --------------------------------------------------------------------------------------
+
+
+def test_the_reference_travels_in_the_header_that_the_provider_wants() -> None:
+    made = request(settings(reference_header="X-Order-Id"), call())
+    assert made.headers["X-Order-Id"] == "source:topic:0:7"
+    assert "Idempotency-Key" not in made.headers
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        (b'{"amount":1.50}', b'{"orderId":"source:topic:0:7","amount":1.50}'),
+        (b' \r\n\t{ "a" : "\xc3\xa9{" } \n', b' \r\n\t{"orderId":"source:topic:0:7", "a" : "\xc3\xa9{" } \n'),
+        (b"{}", b'{"orderId":"source:topic:0:7"}'),
+        (b"{ \n}", b'{"orderId":"source:topic:0:7" \n}'),
+        (b'{"a":{"orderId":"inner"}}', b'{"orderId":"source:topic:0:7","a":{"orderId":"inner"}}'),
+    ],
+)
+def test_the_reference_is_written_into_the_body_and_no_other_byte_changes(body: bytes, sent: bytes) -> None:
+    made = request(settings(reference_field="orderId"), Call("source:topic:0:7", body, None, 0.0, after_unknown=False))
+    again = request(settings(reference_field="orderId"), Call("source:topic:0:7", body, None, 9.0, after_unknown=True))
+    assert made.body == again.body == sent
+    assert "Idempotency-Key" not in made.headers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"orderId":"mine"}',
+        b'{"a":1,"ORDERID":null}',
+        b'{"\\u006frderId":1}',
+        b"[]",
+        b"",
+        b'{"a":1,"a":2}',
+        b"{",
+    ],
+)
+def test_a_record_in_which_the_reference_has_no_place_is_never_sent(body: bytes) -> None:
+    with pytest.raises(RecordUnfitError) as refused:
+        request(settings(reference_field="orderId"), Call("r", body, None, 0.0, after_unknown=False))
+    assert "mine" not in str(refused.value)
+
+
+@given(
+    st.dictionaries(st.text(), st.integers() | st.text() | st.none() | st.lists(st.text())),
+    st.sampled_from([None, 2]),
+    st.text(" \n\t\r", max_size=3),
+)
+def test_a_body_with_the_reference_is_the_same_record_and_one_field_more(
+    fields: dict[str, object], indent: int | None, space: str
+) -> None:
+    body = (space + json.dumps(fields, indent=indent) + space).encode()
+    if any(name.casefold() == "orderid" for name in fields):
+        return
+    made = request(settings(reference_field="orderId"), Call("a:b:0:1", body, None, 0.0, after_unknown=False))
+    assert json.loads(made.body) == {"orderId": "a:b:0:1", **fields}

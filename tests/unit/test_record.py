@@ -83,7 +83,7 @@ def test_an_amount_is_read_digit_for_digit(literal: str, amount: str) -> None:
 
 @settings(deadline=None)
 @given(st.integers(1, 10**19 - 1), st.integers(0, 4), st.booleans())
-def test_no_amount_is_ever_changed(digits: int, places: int, quoted: bool) -> None:  # noqa: FBT001  # a drawn value
+def test_no_amount_is_ever_changed(digits: int, places: int, quoted: bool) -> None:  # a drawn value
     written = format(Decimal(digits).scaleb(-places), "f") if places else str(digits)
     decoded = decode(with_amount(f'"{written}"' if quoted else written))
     if len(written.partition(".")[0]) > limits.AMOUNT_INTEGER_DIGITS_MAX:
@@ -367,6 +367,6 @@ def test_a_record_at_the_size_limit_is_read_and_one_byte_more_is_cut_but_told_wh
         ("", False),
     ],
 )
-def test_only_a_wellformed_traceparent_travels_on(traceparent: str, kept: bool) -> None:  # noqa: FBT001  # a case's answer
+def test_only_a_wellformed_traceparent_travels_on(traceparent: str, kept: bool) -> None:  # a case's answer
     record = from_kafka(POSITION, None, encoded(), 0, ordering=Ordering.NONE, traceparent=traceparent)
     assert record.traceparent == (traceparent if kept else None)

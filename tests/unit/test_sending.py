@@ -343,7 +343,7 @@ TICK = timedelta(microseconds=1)
 )
 def test_not_found_counts_only_after_the_longest_processing_and_before_forgetting(
     asked_at: datetime,
-    counts: bool,  # noqa: FBT001  # a column of the table
+    counts: bool,
 ) -> None:
     assert not_found_counts(RULES, asked_at=asked_at, opened_at=OPENED_AT, deadline_at=DEADLINE_AT) is counts
 

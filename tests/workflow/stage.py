@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -27,11 +27,23 @@ from activities.heartbeats import heartbeats
 from devstack.processes import wait_until
 from ingest.starter import Starter
 from recharge import contract, limits
-from recharge.contract import Finding, LookUpTask, RechargeResult, RechargeTask, RecordInput, ResultTask
+from recharge.contract import (
+    Decision,
+    DecisionReply,
+    Finding,
+    HoldTask,
+    LookUpTask,
+    RechargeResult,
+    RechargeTask,
+    RecordInput,
+    ResultTask,
+)
 from recharge.outcome import State
 from workflows.recharge import RechargeWorkflow
 
 TIMEOUT_S: Final = 30.0
+LOOK_ONCE: Final = "look_up once"
+"""The script of the single looks into the ledger, beside that of the `look_up` which waits."""
 METADATA_QUERY: Final = "__temporal_workflow_metadata"
 
 STRICT_SANDBOX: Final = SandboxedWorkflowRunner(
@@ -52,6 +64,8 @@ class Step:
     beats: bool = True
     """Whether it sends heartbeats. A worker that was lost sends none."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once Temporal asked it to end."""
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -60,12 +74,27 @@ class Step:
         """Carry the step out."""
         if self.beats and activity.info().heartbeat_timeout is not None:
             async with heartbeats():
-                await self.gate.wait()
+                await self._until_let_go()
         else:
-            await self.gate.wait()
+            await self._until_let_go()
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
+
+    async def _until_let_go(self) -> None:
+        """A call that has begun goes on to its end although it is to be cancelled, as the real one does; a look may end at once."""
+        opened = asyncio.ensure_future(self.gate.wait())
+        try:
+            await asyncio.shield(opened)
+        except asyncio.CancelledError:
+            details = activity.cancellation_details()
+            self.cancelled.set()
+            if activity.info().activity_type != contract.RECHARGE_ACTIVITY or not (
+                details and details.cancel_requested
+            ):
+                opened.cancel()
+                raise
+            await opened
 
 
 def held(answer: object, *, beats: bool = True) -> Step:
@@ -108,12 +137,13 @@ class Run:
         """Add to the script of an activity. What is not a step is the answer of one that is given at once."""
         self.script[name].extend(step if isinstance(step, Step) else Step(step) for step in steps)
 
-    async def answer(self, name: str, task: object) -> object:
-        """Note a call and play its step."""
+    async def answer(self, name: str, task: object, script: str | None = None) -> object:
+        """Note a call and play its step, from the script of its name where no other is meant."""
+        steps = self.script[script or name]
         self.calls.append(Call(name, task, activity.info().attempt))
-        if not self.script[name]:
-            raise ApplicationError(f"the script has no further answer of {name}", non_retryable=True)
-        return await self.script[name].popleft().play()
+        if not steps:
+            raise ApplicationError(f"the script has no further answer of {script or name}", non_retryable=True)
+        return await steps.popleft().play()
 
     def names(self) -> list[str]:
         """The activities called so far, in order, retries included."""
@@ -136,13 +166,21 @@ class Run:
         async with asyncio.timeout(TIMEOUT_S):
             return await self.handle.result()
 
+    async def decide(self, decision: Decision) -> DecisionReply:
+        """Tell the workflow of a decision, as the command does after it has written it into the ledger."""
+        async with asyncio.timeout(TIMEOUT_S):
+            reply: DecisionReply = await self.handle.execute_update(
+                contract.RESOLVE_UPDATE, decision, result_type=DecisionReply
+            )
+            return reply
+
     async def described(self) -> WorkflowExecutionDescription:
         """What Temporal says about the workflow."""
         return await self.handle.describe()
 
     async def details(self) -> str:
         """The current details, as the Web UI shows them."""
-        metadata = await self.handle.query(METADATA_QUERY, result_type=WorkflowMetadata)
+        metadata: WorkflowMetadata = await self.handle.query(METADATA_QUERY, result_type=WorkflowMetadata)
         return metadata.current_details
 
     async def history(self) -> WorkflowHistory:
@@ -208,7 +246,7 @@ class Stage:
         """An offset that no other record of this stage has."""
         return next(self._offsets)
 
-    async def start(self, record: RecordInput, script: dict[str, Sequence[object]] | None = None) -> Run:
+    async def start(self, record: RecordInput, script: Mapping[str, Sequence[object]] | None = None) -> Run:
         """Start a record's workflow as the intake does. Where the script says nothing else, `record_result` writes what it is told."""
         run = self._runs[record.workflow_id] = Run(self._client, record)
         for name, steps in (script or {}).items():
@@ -218,7 +256,7 @@ class Stage:
         return run
 
     @property
-    def activities(self) -> list[object]:
+    def activities(self) -> list[Callable[..., Awaitable[object]]]:
         """The stand-ins, by the names of the contract."""
 
         @activity.defn(name=contract.RECHARGE_ACTIVITY)
@@ -229,7 +267,8 @@ class Stage:
 
         @activity.defn(name=contract.LOOK_UP_ACTIVITY)
         async def look_up(task: LookUpTask) -> Finding:
-            answer = await self._runs[task.record.workflow_id].answer(contract.LOOK_UP_ACTIVITY, task)
+            script = LOOK_ONCE if task.once else contract.LOOK_UP_ACTIVITY
+            answer = await self._runs[task.record.workflow_id].answer(contract.LOOK_UP_ACTIVITY, task, script)
             assert isinstance(answer, Finding)
             return answer
 
@@ -242,7 +281,14 @@ class Stage:
             assert isinstance(answer, RechargeResult)
             return answer
 
-        return [recharge, look_up, record_result]
+        @activity.defn(name=contract.HOLD_ACTIVITY)
+        async def hold(task: HoldTask) -> None:
+            run = self._runs[task.record.workflow_id]
+            if not run.script[contract.HOLD_ACTIVITY]:
+                run.plays(contract.HOLD_ACTIVITY, None)
+            await run.answer(contract.HOLD_ACTIVITY, task)
+
+        return [recharge, look_up, record_result, hold]
 
 
 def result_of(task: ResultTask) -> RechargeResult:

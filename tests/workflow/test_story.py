@@ -205,8 +205,7 @@ async def test_what_is_not_certain_is_never_sent_again_but_looked_up_until_it_is
 
 async def test_a_doubt_that_the_provider_denies_is_sent_again_at_once(stage: Stage, topup: RecordInput) -> None:
     charging = held(CHARGED)
-    script = {RECHARGE_ACTIVITY: [IN_DOUBT, charging], LOOK_UP_ACTIVITY: [NOT_CHARGED]}
-    run = await stage.start(topup, script)
+    run = await stage.start(topup, {RECHARGE_ACTIVITY: [IN_DOUBT, charging], LOOK_UP_ACTIVITY: [NOT_CHARGED]})
     await run.until_called(RECHARGE_ACTIVITY, 2)
     await assert_tells(run, State.SENDING)
     charging.gate.set()
@@ -291,7 +290,7 @@ async def test_a_result_that_could_not_be_written_is_written_again(stage: Stage,
         RECHARGE_ACTIVITY: [CHARGED],
         RECORD_RESULT_ACTIVITY: [away, away, Step(result)],
     }
-    run = await stage.start(topup, {name: list(steps) for name, steps in script.items()})
+    run = await stage.start(topup, script)
     calls = [first(topup), *(written(topup, CHARGED, attempt) for attempt in (1, 2, 3))]
     await assert_ended(run, CHARGED, calls, events_max=16)
 

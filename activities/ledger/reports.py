@@ -1,0 +1,258 @@
+"""What the ledger tells people: one record's whole story, what waits for a person, and how many are in each state.
+
+Nothing here writes or locks, so looking never gets into the way of a recharge.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, assert_never
+
+from sqlalchemy import RowMapping, Table, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.ledger.decisions import Decisions
+from activities.ledger.engine import LedgerEngine
+from activities.ledger.rows import NOW
+from activities.ledger.tables import attempts, lookups, operator_actions, recharges
+from recharge.outcome import FINAL_STATES, Action, State, Verdict
+
+WAITS_FOR_A_PERSON = (State.IN_DOUBT, State.PENDING, State.HELD)
+"""The states in which only certainty or a person's decision goes on."""
+
+_OPEN_STATES = tuple(state.value for state in State if state not in FINAL_STATES)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that the ledger has about one record. The rows are as they stand, oldest first; times are MySQL's, in UTC."""
+
+    record: Mapping[str, Any]
+    attempts: list[Mapping[str, Any]]
+    lookups: list[Mapping[str, Any]]
+    decisions: list[Mapping[str, Any]]
+    twin: str | None
+    """A record of another source with the same content, for which this one is held."""
+    first_open_offset: int | None
+    """The lowest offset of the record's partition that is not final, as far as its records have been started."""
+    now: datetime
+
+    @property
+    def state(self) -> State:
+        """The record's state."""
+        return State(self.record["state"])
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One record that waits for certainty or for a person."""
+
+    workflow_id: str
+    state: State
+    reason: str
+    """Why it waits."""
+    last_said: str | None
+    """What the provider last said about it, in an answer or in a look-up."""
+    operation_type: str | None
+    donor: str | None
+    receiver: str | None
+    amount: Decimal | None
+    currency: str | None
+    created_at: datetime
+    waits_since: datetime
+    waits_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one record stands, and how long ago it was started."""
+
+    state: State
+    age_s: float
+
+
+class Reports(LedgerEngine):
+    """The ledger, as people read it."""
+
+    async def story(self, workflow_id: str) -> Story | None:
+        """Everything about one record, or None where the ledger has none of this id."""
+
+        async def work(connection: AsyncConnection) -> Story | None:
+            query = select(recharges).where(recharges.c.workflow_id == workflow_id)
+            record = (await connection.execute(query)).mappings().one_or_none()
+            if record is None:
+                return None
+            return Story(
+                record=dict(record),
+                attempts=await _rows(connection, attempts, workflow_id),
+                lookups=await _rows(connection, lookups, workflow_id),
+                decisions=await _rows(connection, operator_actions, workflow_id),
+                twin=await _twin(connection, record),
+                first_open_offset=await _first_open_offset(connection, record),
+                now=await _now(connection),
+            )
+
+        return await self.transact(work)
+
+    async def waiting(self, *, count_max: int) -> list[Waiting]:
+        """What waits for a person, that which has waited longest first, at most `count_max` of them."""
+
+        async def work(connection: AsyncConnection) -> list[Waiting]:
+            query = (
+                select(recharges)
+                .where(recharges.c.state.in_([state.value for state in WAITS_FOR_A_PERSON]))
+                .order_by(recharges.c.updated_at, recharges.c.id)
+                .limit(count_max)
+            )
+            rows = (await connection.execute(query)).mappings().all()
+            now = await _now(connection)
+            return [await _waiting(connection, row, now) for row in rows]
+
+        return await self.transact(work)
+
+    async def counts(self) -> dict[State, int]:
+        """How many records of the whole ledger are in each state, those included that have none."""
+
+        async def work(connection: AsyncConnection) -> dict[State, int]:
+            query = select(recharges.c.state, func.count()).group_by(recharges.c.state)
+            found = {State(state): count for state, count in (await connection.execute(query)).all()}
+            return {state: found.get(state, 0) for state in State}
+
+        return await self.transact(work)
+
+    async def standing_at(self, source: str, topic: str, offsets: Mapping[int, int]) -> dict[int, Standing]:
+        """Where the record at one offset of each partition stands, for those that the ledger has."""
+        if not offsets:
+            return {}
+
+        async def work(connection: AsyncConnection) -> dict[int, Standing]:
+            at = [
+                and_(recharges.c.partition_id == partition, recharges.c.record_offset == offset)
+                for partition, offset in offsets.items()
+            ]
+            columns = (recharges.c.partition_id, recharges.c.state, recharges.c.created_at)
+            query = select(*columns).where(recharges.c.source == source, recharges.c.topic == topic, or_(*at))
+            rows = (await connection.execute(query)).all()
+            now = await _now(connection)
+            return {
+                partition: Standing(State(state), (now - created_at).total_seconds())
+                for partition, state, created_at in rows
+            }
+
+        return await self.transact(work)
+
+
+class OperatorLedger(Decisions, Reports):
+    """The ledger as a person's commands use it: one pool for what they read and what they decide."""
+
+
+async def _now(connection: AsyncConnection) -> datetime:
+    now: datetime = (await connection.execute(select(NOW))).scalar_one()
+    return now
+
+
+async def _rows(connection: AsyncConnection, table: Table, workflow_id: str) -> list[Mapping[str, Any]]:
+    query = select(table).where(table.c.workflow_id == workflow_id).order_by(table.c.id)
+    return [dict(row) for row in (await connection.execute(query)).mappings().all()]
+
+
+async def _twin(connection: AsyncConnection, record: RowMapping) -> str | None:
+    query = (
+        select(recharges.c.workflow_id)
+        .where(recharges.c.content_digest == record["content_digest"], recharges.c.source != record["source"])
+        .order_by(recharges.c.id)
+        .limit(1)
+    )
+    twin: str | None = await connection.scalar(query)
+    return twin
+
+
+async def _first_open_offset(connection: AsyncConnection, record: RowMapping) -> int | None:
+    # Few records are open at any time, so this is quick by the index over states however large the ledger is.
+    query = select(func.min(recharges.c.record_offset)).where(
+        recharges.c.source == record["source"],
+        recharges.c.topic == record["topic"],
+        recharges.c.partition_id == record["partition_id"],
+        recharges.c.state.in_(_OPEN_STATES),
+    )
+    offset: int | None = await connection.scalar(query)
+    return offset
+
+
+async def _waiting(connection: AsyncConnection, row: RowMapping, now: datetime) -> Waiting:
+    workflow_id = row["workflow_id"]
+    attempt = await _newest(connection, attempts, workflow_id)
+    lookup = await _newest(connection, lookups, workflow_id)
+    last_said = lookup["said"] if lookup is not None else attempt["error"] if attempt is not None else None
+    return Waiting(
+        workflow_id=workflow_id,
+        state=State(row["state"]),
+        reason=await _reason(connection, row, attempt),
+        last_said=last_said,
+        operation_type=row["operation_type"],
+        donor=row["account_donor"],
+        receiver=row["account_receiver"],
+        amount=row["amount"],
+        currency=row["currency"],
+        created_at=row["created_at"],
+        waits_since=row["updated_at"],
+        waits_s=(now - row["updated_at"]).total_seconds(),
+    )
+
+
+async def _newest(connection: AsyncConnection, table: Table, workflow_id: str) -> RowMapping | None:
+    query = select(table).where(table.c.workflow_id == workflow_id).order_by(table.c.id.desc()).limit(1)
+    return (await connection.execute(query)).mappings().one_or_none()
+
+
+async def _reason(connection: AsyncConnection, row: RowMapping, attempt: RowMapping | None) -> str:
+    """Why a record waits, from the rows alone."""
+    action = await _newest_decision(connection, row["workflow_id"])
+    if action is not None and _is_not_applied(action, row, attempt):
+        told = f"{action['action']}, by {action['decided_by']}: {action['note']}"
+        return f"it is decided ({told}), and no worker has taken that yet"
+    if row["state"] == State.HELD:
+        return await _why_held(connection, row, action)
+    if attempt is None:
+        return "no attempt was recorded"
+    if row["state"] == State.PENDING:
+        return f"attempt {attempt['number']} was accepted and has no final answer yet"
+    return f"nobody knows whether attempt {attempt['number']} was carried out"
+
+
+async def _newest_decision(connection: AsyncConnection, workflow_id: str) -> RowMapping | None:
+    query = (
+        select(operator_actions)
+        .where(
+            operator_actions.c.workflow_id == workflow_id,
+            operator_actions.c.refused_because.is_(None),
+            operator_actions.c.action.in_([action.value for action in Action]),
+        )
+        .order_by(operator_actions.c.id.desc())
+        .limit(1)
+    )
+    return (await connection.execute(query)).mappings().one_or_none()
+
+
+def _is_not_applied(action: RowMapping, row: RowMapping, attempt: RowMapping | None) -> bool:
+    """Tell whether a decision stands whose effect the record does not show yet."""
+    match Action(action["action"]):
+        case Action.HOLD:
+            return False
+        case Action.SKIP | Action.CHARGED:
+            return True
+        case Action.NOT_CHARGED:
+            is_judged: bool = attempt is not None and attempt["verdict"] == Verdict.NOT_CHARGED
+            return is_judged or bool(row["state"] == State.HELD)
+        case unknown:
+            assert_never(unknown)
+
+
+async def _why_held(connection: AsyncConnection, row: RowMapping, action: RowMapping | None) -> str:
+    if action is not None and action["action"] == Action.HOLD:
+        return f"on hold by {action['decided_by']}: {action['note']}"
+    twin = await _twin(connection, row)
+    if twin is not None:
+        return f"the same content stands in the ledger as {twin}, under another source"
+    return "held before it was sent: it repeats another request, or it is too old"

@@ -1,0 +1,228 @@
+"""The commands by which a person looks at the service and decides: status, show, resolve, hold."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+
+import typer
+
+from app import process
+from app.environment import Environment, OperateEnvironment, ShowEnvironment, StatusEnvironment, load
+
+if TYPE_CHECKING:
+    from operations.telling import Discretion
+    from recharge.outcome import Action
+
+E = TypeVar("E", bound=Environment)
+
+commands = typer.Typer()
+
+Records = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="ID...",
+        help="A workflow id, topic/partition/offset or partition/offset; several of them; or - for standard input, one a line.",
+        show_default=False,
+    ),
+]
+Who = Annotated[str, typer.Option("--by", help="Who decides.", show_default=False)]
+Why = Annotated[str, typer.Option("--note", help="Why, for those who ask later.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for scripts.")]
+Reveal = Annotated[bool, typer.Option("--reveal", help="Show phone numbers and the record as they are.")]
+
+
+@commands.command()
+def resolve(  # noqa: PLR0913  # each of them is an option
+    ids: Records = None,
+    *,
+    charged: Annotated[bool, typer.Option("--charged", help="It was carried out: the record succeeded.")] = False,
+    not_charged: Annotated[
+        bool, typer.Option("--not-charged", help="Nothing was carried out: it may be sent once more.")
+    ] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Leave it as it is and never send it again.")] = False,
+    provider_reference: Annotated[
+        str | None, typer.Option(help="What the provider calls the recharge; with --charged only.", show_default=False)
+    ] = None,
+    by: Who = "",
+    note: Why = "",
+    list_: Annotated[bool, typer.Option("--list", help="Show what waits for a person, oldest first.")] = False,
+    as_json: AsJson = False,
+    reveal: Reveal = False,
+) -> None:
+    """Decide what became of records that wait: in doubt, pending, on hold, or whose workflow ended early."""
+    from recharge.outcome import Action  # noqa: PLC0415  # each command loads its own parts alone
+
+    flags = {Action.CHARGED: charged, Action.NOT_CHARGED: not_charged, Action.SKIP: skip}
+    chosen = [action for action, given in flags.items() if given]
+    if list_:
+        if chosen or ids or by or note or provider_reference is not None:
+            _misused("--list shows what waits and decides nothing; give it alone, or with --json or --reveal")
+        _list_waiting(as_json=as_json, reveal=reveal)
+        return
+    if len(chosen) != 1:
+        _misused("give exactly one of --charged, --not-charged and --skip (or --list)")
+    if provider_reference is not None and not charged:
+        _misused("--provider-reference goes with --charged alone")
+    if provider_reference is not None and not provider_reference.strip():
+        _misused("--provider-reference is empty; leave it out where the provider gave none")
+    _decide(ids or [], chosen[0], by, note, provider_reference, as_json=as_json)
+
+
+@commands.command()
+def hold(ids: Records = None, *, by: Who = "", note: Why = "", as_json: AsJson = False) -> None:
+    """Stop records at once: nothing more is sent for them until a person decides by `recharge resolve`."""
+    from recharge.outcome import Action  # noqa: PLC0415
+
+    _decide(ids or [], Action.HOLD, by, note, None, as_json=as_json)
+
+
+@commands.command()
+def show(
+    record: Annotated[
+        str, typer.Argument(metavar="ID", help="A workflow id, topic/partition/offset or partition/offset.")
+    ],
+    *,
+    as_json: AsJson = False,
+    reveal: Reveal = False,
+) -> None:
+    """Tell the whole story of one record: attempts with their answers, look-ups, decisions, its workflow and its lane."""
+    from app import operate_runs  # noqa: PLC0415
+    from operations import references, screens  # noqa: PLC0415
+    from operations.show import as_json as story_as_json  # noqa: PLC0415
+
+    settings = _settings(ShowEnvironment)
+    source, topic = settings.kafka.source, settings.kafka.topic
+    workflow_id = _referring(lambda: references.parse(record, source=source, topic=topic))
+    seen = asyncio.run(operate_runs.look(settings, workflow_id))
+    if seen is None:
+        _fail(f"the ledger has no record {workflow_id}; it may not have been started yet")
+    if as_json:
+        _write_json(story_as_json(seen, _discretion(reveal=reveal)))
+    else:
+        screens.show_record(screens.console(), seen, _discretion(reveal=reveal))
+
+
+@commands.command()
+def status(*, as_json: AsJson = False) -> None:
+    """Tell whether each part is up, how far behind each partition is and what blocks it, and what waits for a person."""
+    from app import operate_runs  # noqa: PLC0415
+    from operations import screens  # noqa: PLC0415
+    from operations.status import as_json as status_as_json  # noqa: PLC0415
+
+    found = asyncio.run(operate_runs.status(_settings(StatusEnvironment)))
+    if as_json:
+        _write_json(status_as_json(found, _discretion(reveal=False)))
+    else:
+        screens.show_status(screens.console(), found, _discretion(reveal=False))
+    if found.problems:
+        _fail("; ".join(f"{part}: {problem}" for part, problem in found.problems.items()))
+
+
+def _list_waiting(*, as_json: bool, reveal: bool) -> None:
+    from app import operate_runs  # noqa: PLC0415
+    from operations import screens  # noqa: PLC0415
+    from operations.waiting import as_json as waiting_as_json  # noqa: PLC0415
+
+    found = asyncio.run(operate_runs.waiting(_settings(OperateEnvironment)))
+    discretion = _discretion(reveal=reveal)
+    if as_json:
+        _write_json([waiting_as_json(each, discretion) for each in found])
+    else:
+        screens.show_list(screens.console(), found, discretion)
+
+
+def _decide(
+    ids: list[str], action: "Action", by: str, note: str, provider_reference: str | None, *, as_json: bool
+) -> None:
+    """Decide about each record and write a line about each; exit status 1 where one was not decided."""
+    if not by.strip() or not note.strip():
+        _misused("a decision needs a name and a reason: --by WHO --note WHY")
+    from app import operate_runs  # noqa: PLC0415
+    from operations import references  # noqa: PLC0415
+    from recharge.contract import Decision  # noqa: PLC0415
+
+    settings = _settings(OperateEnvironment)
+    source, topic = settings.kafka.source, settings.kafka.topic
+    workflow_ids = _referring(lambda: references.parse_all(ids, _stdin_lines(), source=source, topic=topic))
+    decision = Decision(action, by.strip(), note.strip())
+    lines = []
+    all_done = True
+
+    async def decide_all() -> None:
+        nonlocal all_done
+        async for line in operate_runs.decide(settings, workflow_ids, decision, provider_reference):
+            all_done &= line.done
+            if as_json:
+                lines.append({"workflow_id": line.workflow_id, "done": line.done, "text": line.text})
+            else:
+                _write_line(f"{line.workflow_id}: {line.text}", failed=not line.done)
+
+    asyncio.run(decide_all())
+    if as_json:
+        _write_json(lines)
+    if not all_done:
+        process.leave(process.EXIT_FAILED)
+
+
+def _stdin_lines() -> Iterable[str]:
+    for line in sys.stdin.buffer:
+        yield line.decode(errors="backslashreplace")
+
+
+T = TypeVar("T")
+
+
+def _referring(read: Callable[[], T]) -> T:
+    from operations.references import ReferenceProblem  # noqa: PLC0415
+
+    try:
+        return read()
+    except ReferenceProblem as problem:
+        _misused(str(problem))
+
+
+def _settings(kind: type[E]) -> E:
+    """The settings of a command. It says what went wrong in a line of its own, so that only errors are logged beside it."""
+    from app.logging import configure_logging  # noqa: PLC0415
+    from recharge.settings import LogLevel  # noqa: PLC0415
+
+    settings = load(kind)
+    configure_logging(level=LogLevel.ERROR)
+    return settings
+
+
+def _discretion(*, reveal: bool) -> "Discretion":
+    from app.logging import mask_text  # noqa: PLC0415
+    from operations.telling import Discretion  # noqa: PLC0415
+
+    return Discretion(mask=mask_text, reveal=reveal)
+
+
+def _write_line(line: str, *, failed: bool) -> None:
+    from app.logging import mask_text  # noqa: PLC0415
+    from operations.telling import printable  # noqa: PLC0415
+
+    typer.echo(printable(mask_text(line)), err=failed)
+
+
+def _write_json(value: object) -> None:
+    import json  # noqa: PLC0415
+
+    # Escaped, so that what came from outside cannot steer a terminal.
+    typer.echo(json.dumps(value, ensure_ascii=True, indent=2))
+
+
+def _misused(message: str) -> NoReturn:
+    """End a command whose arguments cannot be used. Nothing was done."""
+    from operations.telling import printable  # noqa: PLC0415
+
+    typer.echo(f"recharge: {printable(message)} (try --help)", err=True)
+    process.leave(process.EXIT_USAGE)
+
+
+def _fail(message: str) -> NoReturn:
+    from operations.telling import printable  # noqa: PLC0415
+
+    typer.echo(f"recharge: {printable(message)}", err=True)
+    process.leave(process.EXIT_FAILED)

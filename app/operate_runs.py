@@ -1,0 +1,88 @@
+"""What the commands of `app.operate` do: each opens its connections, asks or decides, and closes them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.ledger import OperatorLedger, Waiting
+from app.environment import OperateEnvironment, ShowEnvironment, StatusEnvironment, variables
+from app.temporal import TemporalProblem, connect
+from operations import status as statuses
+from operations.decide import DECISIONS_AT_ONCE, Decider, Line
+from operations.runs import newest_run
+from operations.show import Seen
+from operations.waiting import LISTED_MAX
+from recharge import limits
+from recharge.contract import Decision
+from recharge.settings import MySQLSettings
+
+
+async def decide(
+    settings: OperateEnvironment, workflow_ids: Sequence[str], decision: Decision, provider_reference: str | None
+) -> AsyncIterator[Line]:
+    """Decide about each record, several at once, and tell the lines in the order of the records.
+
+    Raises TemporalProblem where Temporal gives no answer, and a LedgerError where the ledger cannot be used: nothing is decided then.
+    """
+    client = await _temporal()
+    async with _ledger(settings.mysql) as ledger:
+        await ledger.check()
+        decider = Decider(ledger, client, processing_time_s=settings.provider.processing_time_s)
+        tasks = [asyncio.create_task(decider.decide(each, decision, provider_reference)) for each in workflow_ids]
+        for task in tasks:
+            yield await task
+
+
+async def waiting(settings: OperateEnvironment) -> list[Waiting]:
+    """What waits for a person."""
+    async with _ledger(settings.mysql) as ledger:
+        return await ledger.waiting(count_max=LISTED_MAX)
+
+
+async def look(settings: ShowEnvironment, workflow_id: str) -> Seen | None:
+    """One record's story, or None where the ledger has no such record. What Temporal has is left out where it gives no answer."""
+    async with _ledger(settings.mysql) as ledger:
+        story = await ledger.story(workflow_id)
+    if story is None:
+        return None
+    try:
+        return Seen(story, await newest_run(await _temporal(), workflow_id))
+    except TemporalProblem as problem:
+        return Seen(story, None, str(problem))
+    except RPCError as error:
+        return Seen(story, None, f"Temporal: {error.status.name.lower()}: {error.message}")
+
+
+async def status(settings: StatusEnvironment) -> statuses.Status:
+    """The whole service at one moment."""
+    client, problem = None, None
+    try:
+        client = await _temporal()
+    except TemporalProblem as error:
+        problem = str(error)
+    async with _ledger(settings.mysql) as ledger:
+        return await statuses.gather(settings.kafka, ledger, client, problem)
+
+
+async def _temporal() -> Client:
+    """A client, or TemporalProblem: a person who types a command is not kept waiting for a server that is away."""
+    try:
+        async with asyncio.timeout(limits.RPC_TIMEOUT_S):
+            return await connect()
+    except TimeoutError as error:
+        address = variables().get("TEMPORAL_ADDRESS", "localhost:7233")
+        raise TemporalProblem(
+            f"Temporal at {address} gave no answer within {limits.RPC_TIMEOUT_S:g} s; does it run, and is TEMPORAL_ADDRESS right"
+        ) from error
+
+
+@asynccontextmanager
+async def _ledger(settings: MySQLSettings) -> AsyncIterator[OperatorLedger]:
+    ledger = OperatorLedger(settings.url.get_secret_value(), connections_max=DECISIONS_AT_ONCE)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()

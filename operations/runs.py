@@ -1,0 +1,92 @@
+"""What Temporal has of a record's workflow, and how one that ended early is opened again."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import ResetReapplyExcludeType, WorkflowExecutionStatus
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, ResetWorkflowExecutionRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from recharge import limits
+
+RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
+_PAGE_EVENTS = 100
+_OPEN = frozenset(
+    {
+        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
+        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
+    }
+)
+_PREFIX = "WORKFLOW_EXECUTION_STATUS_"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The newest run of a record's workflow."""
+
+    run_id: str
+    status: str
+    """Temporal's own word in lower case: running, completed, terminated, failed, canceled, timed_out, …"""
+    is_open: bool
+
+    @property
+    def ended_early(self) -> bool:
+        """It is closed without a result, so nothing is done for the record any more, and its lane is held."""
+        return not self.is_open and self.status != "completed"
+
+
+async def newest_run(client: Client, workflow_id: str) -> Run | None:
+    """The newest run, or None where there is no such workflow: never started, deleted, or past its retention.
+
+    Raises RPCError where Temporal does not answer.
+    """
+    # The SDK's own describe has no word for a paused workflow and raises, so the answer is read as it comes.
+    request = DescribeWorkflowExecutionRequest(
+        namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id)
+    )
+    try:
+        answer = await client.workflow_service.describe_workflow_execution(request, retry=True, timeout=RPC_TIMEOUT)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    info = answer.workflow_execution_info
+    name = WorkflowExecutionStatus.Name(info.status).removeprefix(_PREFIX).lower()
+    return Run(info.execution.run_id, name, info.status in _OPEN)
+
+
+async def reopen(client: Client, workflow_id: str, run_id: str, reason: str) -> None:
+    """Open a closed workflow again at its first decision point. Whatever it does anew, the ledger keeps it from sending twice.
+
+    Updates and cancellations of the closed run are not delivered again: what was decided stands in the ledger.
+
+    Raises RPCError where Temporal does not answer or refuses it.
+    """
+    exclude = (
+        ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL,
+        ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE,
+        ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_CANCEL_REQUEST,
+    )
+    request = ResetWorkflowExecutionRequest(
+        namespace=client.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=workflow_id, run_id=run_id),
+        reason=reason,
+        workflow_task_finish_event_id=await _reset_point(client, workflow_id, run_id),
+        request_id=str(uuid.uuid4()),
+        reset_reapply_exclude_types=exclude,
+    )
+    await client.workflow_service.reset_workflow_execution(request, retry=True, timeout=RPC_TIMEOUT)
+
+
+async def _reset_point(client: Client, workflow_id: str, run_id: str) -> int:
+    """The first completed workflow task; the last event where no worker ever completed one."""
+    handle = client.get_workflow_handle(workflow_id, run_id=run_id)
+    last = 1
+    async for event in handle.fetch_history_events(page_size=_PAGE_EVENTS, rpc_timeout=RPC_TIMEOUT):
+        if event.HasField("workflow_task_completed_event_attributes"):
+            return event.event_id
+        last = event.event_id
+    return last

@@ -1,0 +1,181 @@
+"""What `show`, `status` and `resolve --list` look like on a terminal. Whatever came from outside is printed as plain text."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from activities.ledger import Waiting
+from operations import show, waiting
+from operations.show import Seen
+from operations.status import PartitionStatus, Status
+from operations.telling import Discretion, age, amount, printable
+from recharge.outcome import FINAL_STATES, State
+
+_PIPED_WIDTH = 200
+_STATE_STYLES = {
+    State.SUCCEEDED: "green",
+    State.REJECTED: "yellow",
+    State.INVALID: "yellow",
+    State.SKIPPED: "yellow",
+    State.IN_DOUBT: "bold red",
+    State.HELD: "bold magenta",
+    State.PENDING: "cyan",
+    State.RETRYING: "cyan",
+    State.SENDING: "cyan",
+}
+
+
+def console() -> Console:
+    """Standard output: as wide as the terminal, or wide enough for a line a record where it is piped."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+
+
+def show_list(out: Console, found: Sequence[Waiting], discretion: Discretion) -> None:
+    """What waits for a person, oldest first, each with the command to type."""
+    if not found:
+        out.print("Nothing waits for a person.")
+    for each in found:
+        head = Text.assemble(_state(each.state), f" for {age(each.waits_s)}  ", (each.workflow_id, "bold"))
+        money = f"{amount(each.amount) or '?'} {each.currency or ''}".rstrip()
+        numbers = f"{discretion.phone(each.donor)} → {discretion.phone(each.receiver)}"
+        out.print(head, soft_wrap=True)
+        out.print(_plain(f"  {each.operation_type or 'record'} {money}, {numbers}"), soft_wrap=True)
+        out.print(_plain(f"  why: {discretion.text(each.reason)}"), soft_wrap=True)
+        out.print(_plain(f"  the provider last said: {discretion.text(each.last_said) or 'nothing'}"), soft_wrap=True)
+        out.print(_plain(f"  {waiting.command(each)}"), soft_wrap=True)
+
+
+def show_record(out: Console, seen: Seen, discretion: Discretion) -> None:
+    """One record's whole story on one screen."""
+    told: Mapping[str, Any] = show.as_json(seen, discretion)
+    record: Mapping[str, Any] = told["record"]
+    out.print(Text.assemble((told["workflow_id"], "bold"), "  ", _state(seen.story.state)), soft_wrap=True)
+    facts = Table.grid(padding=(0, 2))
+    for name, value in _facts(seen, told, record):
+        if value is not None:
+            facts.add_row(Text(name, "dim"), _plain(str(value)))
+    out.print(facts)
+    _table(
+        out, "Attempts", told["attempts"], ("number", "opened_at", "closed_at", "outcome", "status", "error"), _judged
+    )
+    _table(out, "Look-ups", told["lookups"], ("attempt", "asked_at", "answer", "status", "said"))
+    _table(out, "Decisions", told["decisions"], ("decided_at", "action", "by", "note", "refused_because"))
+
+
+def _facts(seen: Seen, told: Mapping[str, Any], record: Mapping[str, Any]) -> list[tuple[str, object]]:
+    workflow = told["workflow"]
+    status = (
+        f"{workflow['status']}, run {workflow['run_id']}"
+        if workflow
+        else told["temporal_problem"] or "none in Temporal"
+    )
+    is_final = seen.story.state in FINAL_STATES
+    return [
+        ("asks for", _asks_for(record)),
+        ("request id", record["request_id"]),
+        ("provider's reference", told["provider_reference"]),
+        ("reason", told["reason"]),
+        ("resolved by", told["resolved_by"]),
+        ("same content as", told["same_content_as"]),
+        (
+            "in the ledger since",
+            f"{told['created_at']} ({age((seen.story.now - seen.story.record['created_at']).total_seconds())})",
+        ),
+        ("final since" if is_final else "in this state since", told["final_at"] if is_final else told["updated_at"]),
+        ("workflow", status),
+        ("lane", _lane(seen, record)),
+        ("fingerprint", record["fingerprint"]),
+        ("key", record["key"]),
+        ("value", record["value"]),
+    ]
+
+
+def _asks_for(record: Mapping[str, Any]) -> str:
+    if record["operation_type"] is None:
+        return "nothing that can be read"
+    money = f"{record['amount']} {record['currency'] or ''}".rstrip()
+    return f"{record['operation_type']} {money}, {record['donor']} → {record['receiver']}"
+
+
+def _lane(seen: Seen, record: Mapping[str, Any]) -> str:
+    if show.holds_lane(seen):
+        return f"holds partition {record['partition']}: nothing after offset {record['offset']} is committed"
+    first = seen.story.first_open_offset
+    if first is None or seen.story.state in FINAL_STATES:
+        return "holds nothing up"
+    return f"behind offset {first} of partition {record['partition']}, which is not final"
+
+
+def _judged(row: Mapping[str, Any]) -> str:
+    parts = []
+    if row["verdict"]:
+        parts.append(f"judged {row['verdict']} by {row['verdict_by']} at {row['verdict_at']}")
+    if row["late_outcome"]:
+        parts.append(f"late answer: {row['late_outcome']} at {row['late_at']}")
+    return "; ".join(parts)
+
+
+def _table(
+    out: Console,
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    more: Any = None,  # noqa: ANN401
+) -> None:
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
+    if more is not None:
+        table.add_column("since then")
+    for row in rows:
+        cells = ["" if row[column] is None else str(row[column]) for column in columns]
+        table.add_row(*(_plain(cell) for cell in [*cells, *([] if more is None else [more(row)])]))
+    out.print(table)
+
+
+def show_status(out: Console, status: Status, discretion: Discretion) -> None:
+    """The whole service on one screen."""
+    for part in ("kafka", "ledger", "temporal"):
+        problem = status.problems.get(part)
+        out.print(Text.assemble(f"{part}: ", ("up", "green") if problem is None else (printable(problem), "bold red")))
+    if status.schema_is_current is not None:
+        out.print(f"ledger's schema: {'current' if status.schema_is_current else 'not current, run: recharge migrate'}")
+    table = Table()
+    for column in ("partition", "committed", "end", "lag", "blocked by"):
+        table.add_column(column, justify="left" if column == "blocked by" else "right")
+    for each in status.partitions:
+        numbers = (each.partition, "-" if each.committed is None else each.committed, each.end, each.lag)
+        table.add_row(*map(str, numbers), _plain(_blocked(each)))
+    if status.partitions:
+        out.print(table)
+    counts = [f"{state} {count}" for state, count in status.states.items() if count]
+    out.print("records: " + (", ".join(counts) or "none"))
+    if status.waiting:
+        out.print(Text("Waits for a person:", "bold"))
+        show_list(out, status.waiting, discretion)
+
+
+def _blocked(each: PartitionStatus) -> str:
+    blocker = each.blocker
+    if blocker is None:
+        return ""
+    state = "not begun" if blocker.state is None else blocker.state.value
+    since = "" if blocker.age_s is None else f" for {age(blocker.age_s)}"
+    ended = (
+        f"; its workflow is {blocker.run.status}: recharge resolve" if blocker.run and blocker.run.ended_early else ""
+    )
+    return f"{blocker.workflow_id} ({state}{since}{ended})"
+
+
+def _state(state: State) -> tuple[str, str]:
+    return state.value, _STATE_STYLES[state]
+
+
+def _plain(text: str) -> Text:
+    return Text(printable(text))

@@ -1,0 +1,170 @@
+"""`recharge status`: is each part up, how far behind is each partition, what blocks it, and what waits for a person."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from activities.ledger import LedgerError, LedgerNotMigrated, Reports, Standing, Waiting
+from ingest.kafka import Cluster, Edge
+from ingest.kafka_words import KafkaProblem
+from operations.runs import Run, newest_run
+from operations.telling import Discretion, Json
+from operations.waiting import as_json as waiting_as_json
+from recharge.contract import Position
+from recharge.outcome import FINAL_STATES, State
+from recharge.settings import KafkaSettings
+
+WAITING_SHOWN_MAX = 20
+"""Records that wait for a person and are named. `recharge resolve --list` has more of them."""
+
+_QUESTIONS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """The record at a partition's commit offset, where it is not final."""
+
+    workflow_id: str
+    state: State | None
+    """Its state in the ledger; None where no worker has begun it."""
+    age_s: float | None
+    run: Run | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """How far one partition has come."""
+
+    partition: int
+    committed: int | None
+    end: int
+    lag: int
+    blocker: Blocker | None
+
+
+@dataclass
+class Status:
+    """The whole service at one moment. What could not be asked is empty, and `problems` says why."""
+
+    partitions: list[PartitionStatus] = field(default_factory=list)
+    states: dict[State, int] = field(default_factory=dict)
+    waiting: list[Waiting] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    """By the part that has one: kafka, ledger, temporal."""
+    schema_is_current: bool | None = None
+    """Whether the ledger's tables are those of this release; None where that could not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offsets:
+    """One partition, as Kafka has it. `next_offset` is where the group would go on."""
+
+    partition: int
+    committed: int | None
+    next_offset: int
+    end: int
+
+
+async def gather(kafka: KafkaSettings, ledger: Reports, client: Client | None, temporal_problem: str | None) -> Status:
+    """Ask each part, and go on with the others where one gives no answer."""
+    status = Status()
+    if temporal_problem is not None:
+        status.problems["temporal"] = temporal_problem
+    offsets, _ = await asyncio.gather(_offsets(kafka, status), _ledger(ledger, status))
+    behind = {each.partition: each.next_offset for each in offsets if each.end > each.next_offset}
+    standing: dict[int, Standing] = {}
+    if "ledger" not in status.problems:
+        standing = await ledger.standing_at(kafka.source, kafka.topic, behind)
+    ids = {number: Position(kafka.source, kafka.topic, number, at).workflow_id for number, at in behind.items()}
+    runs = await _runs(client, list(ids.values()), status)
+    for each in offsets:
+        workflow_id = ids.get(each.partition)
+        blocker = None
+        if workflow_id is not None and "ledger" not in status.problems:
+            blocker = _blocker(workflow_id, standing.get(each.partition), runs.get(workflow_id))
+        lag = max(0, each.end - each.next_offset)
+        status.partitions.append(PartitionStatus(each.partition, each.committed, each.end, lag, blocker))
+    return status
+
+
+async def _offsets(kafka: KafkaSettings, status: Status) -> list[_Offsets]:
+    try:
+        async with Cluster(kafka) as cluster:
+            partitions = sorted(await cluster.leaders(kafka.topic))
+            committed = await cluster.committed(partitions)
+            begins = await cluster.offsets(partitions, Edge.EARLIEST)
+            ends = await cluster.offsets(partitions, Edge.END)
+    except KafkaProblem as problem:
+        status.problems["kafka"] = str(problem)
+        return []
+    found = {number: offset for number, (offset, _) in committed.items()}
+    return [
+        _Offsets(number, found.get(number), found.get(number, begins[number]), ends[number]) for number in partitions
+    ]
+
+
+async def _ledger(ledger: Reports, status: Status) -> None:
+    try:
+        await ledger.check()
+        status.schema_is_current = True
+        status.states = await ledger.counts()
+        status.waiting = await ledger.waiting(count_max=WAITING_SHOWN_MAX)
+    except LedgerError as problem:
+        if isinstance(problem, LedgerNotMigrated):
+            status.schema_is_current = False
+        status.problems["ledger"] = str(problem)
+
+
+async def _runs(client: Client | None, workflow_ids: list[str], status: Status) -> dict[str, Run]:
+    if client is None:
+        return {}
+    slots = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
+
+    async def ask(workflow_id: str) -> Run | None:
+        async with slots:
+            return await newest_run(client, workflow_id)
+
+    try:
+        runs = await asyncio.gather(*map(ask, workflow_ids))
+    except RPCError as error:
+        status.problems["temporal"] = f"{error.status.name.lower()}: {error.message}"
+        return {}
+    return {workflow_id: run for workflow_id, run in zip(workflow_ids, runs, strict=True) if run is not None}
+
+
+def _blocker(workflow_id: str, standing: Standing | None, run: Run | None) -> Blocker | None:
+    """The record, where it is started and not final. One that ended early in Temporal blocks even where the ledger has it as final."""
+    if standing is None and run is None:
+        return None
+    if standing is not None and standing.state in FINAL_STATES and (run is None or not run.ended_early):
+        return None
+    return Blocker(
+        workflow_id, None if standing is None else standing.state, None if standing is None else standing.age_s, run
+    )
+
+
+def as_json(status: Status, discretion: Discretion) -> dict[str, Json]:
+    """The status as one JSON object. Fields may be added to it, and none is taken away."""
+    return {
+        "partitions": [_partition(each) for each in status.partitions],
+        "states": {state.value: count for state, count in status.states.items()},
+        "waiting": [waiting_as_json(each, discretion) for each in status.waiting],
+        "schema_is_current": status.schema_is_current,
+        "problems": dict(status.problems),
+    }
+
+
+def _partition(each: PartitionStatus) -> dict[str, Json]:
+    blocker = each.blocker
+    return {
+        "partition": each.partition,
+        "committed": each.committed,
+        "end": each.end,
+        "lag": each.lag,
+        "blocked_by": None if blocker is None else blocker.workflow_id,
+        "blocked_state": None if blocker is None or blocker.state is None else blocker.state.value,
+        "blocked_s": None if blocker is None or blocker.age_s is None else round(blocker.age_s, 3),
+        "blocked_workflow": None if blocker is None or blocker.run is None else blocker.run.status,
+    }
