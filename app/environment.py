@@ -89,13 +89,20 @@ class ProduceEnvironment(Environment):
     kafka: KafkaSettings
 
 
-class OperateEnvironment(Environment):
+class ResolveEnvironment(Environment):
     """What `recharge resolve` and `recharge hold` read."""
 
     kafka: KafkaSettings
     mysql: MySQLSettings
     provider: ProviderSettings
     temporal: TemporalSettings
+
+
+class RedriveEnvironment(Environment):
+    """What `recharge redrive` reads."""
+
+    kafka: KafkaSettings
+    mysql: MySQLSettings
 
 
 class ShowEnvironment(Environment):
@@ -106,8 +113,12 @@ class ShowEnvironment(Environment):
     temporal: TemporalSettings
 
 
-class StatusEnvironment(ShowEnvironment):
+class StatusEnvironment(Environment):
     """What `recharge status` reads."""
+
+    kafka: KafkaSettings
+    mysql: MySQLSettings
+    temporal: TemporalSettings
 
 
 def section_models(kind: type[Environment]) -> dict[str, type[Section]]:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from activities.ledger import LedgerError
+from activities.provider import ProviderProblem
 from app import process
+from app.alarms import HttpProblem
 from app.environment import (
     Environment,
     IngestEnvironment,
@@ -23,8 +25,7 @@ from app.operate import commands
 from app.produce import ProduceProblem
 from app.setting_problems import SettingsError
 from app.temporal import TemporalProblem
-from ingest.kafka_words import KafkaProblem
-from ingest.starter_words import FingerprintMismatch, StarterProblem
+from ingest.errors import IntakeProblem
 
 E = TypeVar("E", bound=Environment)
 
@@ -151,9 +152,9 @@ def main() -> NoReturn:
         process.leave(done.exit_code)
     except typer.Abort:
         process.leave(process.EXIT_FAILED)
-    except SettingsError as error:
+    except (SettingsError, ProviderProblem) as error:
         _refuse(str(error), process.EXIT_USAGE)
-    except (LedgerError, TemporalProblem, KafkaProblem, StarterProblem, FingerprintMismatch, ProduceProblem) as error:
+    except (LedgerError, TemporalProblem, IntakeProblem, ProduceProblem, HttpProblem) as error:
         _refuse(f"recharge: {error}", process.EXIT_FAILED)
     except KeyboardInterrupt:
         process.leave(process.EXIT_SIGNAL_BASE + 2)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 
 from app import process
-from app.environment import Environment, OperateEnvironment, ShowEnvironment, StatusEnvironment, load
+from app.environment import (
+    Environment,
+    RedriveEnvironment,
+    ResolveEnvironment,
+    ShowEnvironment,
+    StatusEnvironment,
+    load,
+)
 
 if TYPE_CHECKING:
     from operations.telling import Discretion
@@ -119,12 +126,35 @@ def status(*, as_json: AsJson = False) -> None:
         _fail("; ".join(f"{part}: {problem}" for part, problem in found.problems.items()))
 
 
+@commands.command()
+def redrive(ids: Records = None, *, by: Who = "", note: Why = "") -> None:
+    """Produce rejected or invalid records anew, after their cause was mended. A copy made twice is carried out once."""
+    _check_reason(by, note)
+    from app.redrive import run  # noqa: PLC0415
+    from operations import references  # noqa: PLC0415
+
+    settings = _settings(RedriveEnvironment)
+    source, topic = settings.kafka.source, settings.kafka.topic
+    workflow_ids = _referring(lambda: references.parse_all(ids or [], _stdin_lines(), source=source, topic=topic))
+    all_done = True
+
+    async def redrive_all() -> None:
+        nonlocal all_done
+        async for line in run(settings, workflow_ids, by=by.strip(), note=note.strip()):
+            all_done &= line.done
+            _write_line(f"{line.workflow_id}: {line.text}", failed=not line.done)
+
+    asyncio.run(redrive_all())
+    if not all_done:
+        process.leave(process.EXIT_FAILED)
+
+
 def _list_waiting(*, as_json: bool, reveal: bool) -> None:
     from app import operate_runs  # noqa: PLC0415
     from operations import screens  # noqa: PLC0415
     from operations.waiting import as_json as waiting_as_json  # noqa: PLC0415
 
-    found = asyncio.run(operate_runs.waiting(_settings(OperateEnvironment)))
+    found = asyncio.run(operate_runs.waiting(_settings(ResolveEnvironment)))
     discretion = _discretion(reveal=reveal)
     if as_json:
         _write_json([waiting_as_json(each, discretion) for each in found])
@@ -136,13 +166,12 @@ def _decide(
     ids: list[str], action: "Action", by: str, note: str, provider_reference: str | None, *, as_json: bool
 ) -> None:
     """Decide about each record and write a line about each; exit status 1 where one was not decided."""
-    if not by.strip() or not note.strip():
-        _misused("a decision needs a name and a reason: --by WHO --note WHY")
+    _check_reason(by, note)
     from app import operate_runs  # noqa: PLC0415
     from operations import references  # noqa: PLC0415
     from recharge.contract import Decision  # noqa: PLC0415
 
-    settings = _settings(OperateEnvironment)
+    settings = _settings(ResolveEnvironment)
     source, topic = settings.kafka.source, settings.kafka.topic
     workflow_ids = _referring(lambda: references.parse_all(ids, _stdin_lines(), source=source, topic=topic))
     decision = Decision(action, by.strip(), note.strip())
@@ -163,6 +192,11 @@ def _decide(
         _write_json(lines)
     if not all_done:
         process.leave(process.EXIT_FAILED)
+
+
+def _check_reason(by: str, note: str) -> None:
+    if not by.strip() or not note.strip():
+        _misused("a decision needs a name and a reason: --by WHO --note WHY")
 
 
 def _stdin_lines() -> Iterable[str]:

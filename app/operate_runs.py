@@ -8,20 +8,22 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.ledger import OperatorLedger, Waiting
-from app.environment import OperateEnvironment, ShowEnvironment, StatusEnvironment, variables
+from app.environment import ResolveEnvironment, ShowEnvironment, StatusEnvironment, variables
 from app.temporal import TemporalProblem, connect
 from operations import status as statuses
 from operations.decide import DECISIONS_AT_ONCE, Decider, Line
 from operations.runs import newest_run
 from operations.show import Seen
 from operations.waiting import LISTED_MAX
-from recharge import limits
 from recharge.contract import Decision
 from recharge.settings import MySQLSettings
 
+CONNECT_TIMEOUT_S = 5.0
+"""How long a command waits for Temporal before it says that there is no answer. A person waits for it, so it is short."""
+
 
 async def decide(
-    settings: OperateEnvironment, workflow_ids: Sequence[str], decision: Decision, provider_reference: str | None
+    settings: ResolveEnvironment, workflow_ids: Sequence[str], decision: Decision, provider_reference: str | None
 ) -> AsyncIterator[Line]:
     """Decide about each record, several at once, and tell the lines in the order of the records.
 
@@ -36,7 +38,7 @@ async def decide(
             yield await task
 
 
-async def waiting(settings: OperateEnvironment) -> list[Waiting]:
+async def waiting(settings: ResolveEnvironment) -> list[Waiting]:
     """What waits for a person."""
     async with _ledger(settings.mysql) as ledger:
         return await ledger.waiting(count_max=LISTED_MAX)
@@ -70,12 +72,12 @@ async def status(settings: StatusEnvironment) -> statuses.Status:
 async def _temporal() -> Client:
     """A client, or TemporalProblem: a person who types a command is not kept waiting for a server that is away."""
     try:
-        async with asyncio.timeout(limits.RPC_TIMEOUT_S):
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await connect()
     except TimeoutError as error:
         address = variables().get("TEMPORAL_ADDRESS", "localhost:7233")
         raise TemporalProblem(
-            f"Temporal at {address} gave no answer within {limits.RPC_TIMEOUT_S:g} s; does it run, and is TEMPORAL_ADDRESS right"
+            f"Temporal at {address} gave no answer within {CONNECT_TIMEOUT_S:g} s; does it run, and is TEMPORAL_ADDRESS right"
         ) from error
 
 

@@ -38,6 +38,12 @@ def parse(text: str, *, source: str, topic: str) -> str:
     )
 
 
+def position_of(workflow_id: str) -> Position:
+    """The position that a workflow id names. It must be one, as `parse` returns it."""
+    source, topic, partition, offset = workflow_id.split(":")
+    return Position(source, topic, int(partition), int(offset))
+
+
 def parse_all(given: Sequence[str], lines: Iterable[str], *, source: str, topic: str) -> list[str]:
     """The workflow ids of all references, each once and in their order. A single `-` stands for `lines`, one reference a line.
 

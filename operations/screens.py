@@ -83,9 +83,12 @@ def _facts(seen: Seen, told: Mapping[str, Any], record: Mapping[str, Any]) -> li
         ("same content as", told["same_content_as"]),
         (
             "in the ledger since",
-            f"{told['created_at']} ({age((seen.story.now - seen.story.record['created_at']).total_seconds())})",
+            f"{_moment(told['created_at'])} ({age((seen.story.now - seen.story.record['created_at']).total_seconds())})",
         ),
-        ("final since" if is_final else "in this state since", told["final_at"] if is_final else told["updated_at"]),
+        (
+            "final since" if is_final else "in this state since",
+            _moment(told["final_at"] if is_final else told["updated_at"]),
+        ),
         ("workflow", status),
         ("lane", _lane(seen, record)),
         ("fingerprint", record["fingerprint"]),
@@ -113,9 +116,9 @@ def _lane(seen: Seen, record: Mapping[str, Any]) -> str:
 def _judged(row: Mapping[str, Any]) -> str:
     parts = []
     if row["verdict"]:
-        parts.append(f"judged {row['verdict']} by {row['verdict_by']} at {row['verdict_at']}")
+        parts.append(f"judged {row['verdict']} by {row['verdict_by']} at {_moment(row['verdict_at'])}")
     if row["late_outcome"]:
-        parts.append(f"late answer: {row['late_outcome']} at {row['late_at']}")
+        parts.append(f"late answer: {row['late_outcome']} at {_moment(row['late_at'])}")
     return "; ".join(parts)
 
 
@@ -131,12 +134,24 @@ def _table(
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "))
-    if more is not None:
+    added = ["" if more is None else more(row) for row in rows]
+    if any(added):
         table.add_column("since then")
-    for row in rows:
-        cells = ["" if row[column] is None else str(row[column]) for column in columns]
-        table.add_row(*(_plain(cell) for cell in [*cells, *([] if more is None else [more(row)])]))
+    for row, addition in zip(rows, added, strict=True):
+        cells = [_cell(column, row[column]) for column in columns]
+        table.add_row(*(_plain(cell) for cell in [*cells, *([addition] if any(added) else [])]))
     out.print(table)
+
+
+def _cell(column: str, value: object) -> str:
+    if value is None:
+        return ""
+    return _moment(str(value)) if column.endswith("_at") else str(value)
+
+
+def _moment(iso: str) -> str:
+    """A time in UTC, to the millisecond, as people read it."""
+    return iso.replace("T", " ")[: len("2026-01-31 23:59:59.999")]
 
 
 def show_status(out: Console, status: Status, discretion: Discretion) -> None:

@@ -45,6 +45,10 @@ class Ruling:
     """The decision that stands instead, where the wish was refused because of it or because the record is final."""
 
 
+REDRIVE = "redrive"
+"""The action of a person who produced a record anew. It decides nothing about the record itself, so it is no `Action`."""
+
+
 async def insert_action(connection: AsyncConnection, wish: Wish, *, refused_because: str | None = None) -> None:
     """Add one row about what a person decided, or was refused."""
     await connection.execute(
@@ -62,6 +66,22 @@ async def insert_action(connection: AsyncConnection, wish: Wish, *, refused_beca
 
 class Decisions(LedgerEngine):
     """The ledger, as the commands of a person write to it."""
+
+    async def record_redrive(self, workflow_id: str, *, by: str, note: str) -> None:
+        """Write down that a person produces this record anew, before it is produced."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(
+                insert(operator_actions).values(
+                    workflow_id=workflow_id,
+                    action=REDRIVE,
+                    decided_by=cut(by, limits.NAME_CHARS_MAX),
+                    note=cut_reason(note),
+                    decided_at=NOW,
+                )
+            )
+
+        await self.transact(work)
 
     async def decide(self, wish: Wish, *, processing_time_s: float) -> Ruling:
         """Write the decision down, or refuse it with the reason; a refusal is a row of its own.

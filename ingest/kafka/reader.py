@@ -143,7 +143,7 @@ class RecordReader:
                     raise
                 why = f"{type(error).__name__}: {error}"
                 raise words.RecordsUnreadable(sorted(partitions), why) from error
-        return {at.partition: [_record(record) for record in records] for at, records in found.items()}
+        return {at.partition: [as_kafka_record(record) for record in records] for at, records in found.items()}
 
     async def position(self, partition: int) -> int:
         """The offset that is fetched next. It does not wait where the partition was sought or fetched before."""
@@ -174,7 +174,8 @@ class RecordReader:
             await self._consumer.commit(commits)
 
 
-def _record(record: ConsumerRecord[bytes | None, bytes | None]) -> KafkaRecord:
+def as_kafka_record(record: ConsumerRecord[bytes | None, bytes | None]) -> KafkaRecord:
+    """A record of aiokafka's as the service has it."""
     return KafkaRecord(
         record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
     )

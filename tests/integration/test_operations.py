@@ -29,7 +29,7 @@ from devstack.stack import Devstack
 from operations.runs import newest_run, reopen
 from tests.support.records import value
 
-PARTITIONS = 16
+PARTITIONS = 20
 TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 60.0
 PROFILE = {"RECHARGE_PROVIDER__TIMEOUT_S": "3", "RECHARGE_PROVIDER__PROCESSING_TIME_S": "2"}

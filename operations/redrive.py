@@ -1,0 +1,73 @@
+"""Producing a rejected or invalid record anew, after its cause was mended.
+
+The new record carries the old one's id in a header. That id is a claim, so of two copies only one is carried out: a person who gives the
+command twice, or whose command was cut off, cannot pay twice.
+"""
+
+from activities.ledger import LedgerError, OperatorLedger
+from ingest.kafka import KafkaRecord, RecordWriter, scan
+from ingest.kafka_words import KafkaProblem
+from operations.decide import Line
+from recharge.contract import REDRIVE_HEADER, Position
+from recharge.outcome import DEAD_LETTER_STATES
+from recharge.settings import KafkaSettings
+
+_WORKFLOW_ID_HEADER = "recharge-workflow-id"
+
+
+class Redriver:
+    """Redrives the records of one command."""
+
+    def __init__(self, ledger: OperatorLedger, kafka: KafkaSettings, writer: RecordWriter) -> None:
+        self._ledger = ledger
+        self._kafka = kafka
+        self._writer = writer
+
+    async def redrive(self, position: Position, *, by: str, note: str) -> Line:
+        """Produce one record anew, in its own partition. Whatever goes wrong is told in the line."""
+        workflow_id = position.workflow_id
+        try:
+            return await self._redrive(position, by=by, note=note)
+        except (LedgerError, KafkaProblem) as error:
+            return Line(workflow_id, done=False, text=f"not redriven: {error}")
+
+    async def _redrive(self, position: Position, *, by: str, note: str) -> Line:
+        workflow_id = position.workflow_id
+        story = await self._ledger.story(workflow_id)
+        if story is None:
+            return Line(workflow_id, done=False, text="refused: the ledger has no such record")
+        if story.state not in DEAD_LETTER_STATES:
+            return Line(
+                workflow_id,
+                done=False,
+                text=f"refused: it is {story.state}; only rejected and invalid records are redriven",
+            )
+        key, value = story.record["raw_key"], story.record["raw_value"]
+        if len(key or b"") + len(value or b"") < story.record["size_bytes"]:
+            letter = await self._dead_letter(workflow_id)
+            if letter is None:
+                where = self._kafka.dead_letters
+                return Line(
+                    workflow_id,
+                    done=False,
+                    text=f"refused: the ledger has it cut, and {where} does not hold it any more",
+                )
+            key, value = letter.key, letter.value
+        if key is None and value is None:
+            return Line(
+                workflow_id, done=False, text="refused: it has neither key nor value, so there is nothing to produce"
+            )
+        await self._ledger.record_redrive(workflow_id, by=by, note=note)
+        written = await self._writer.write(
+            position.topic, key, value, [(REDRIVE_HEADER, workflow_id.encode())], partition=position.partition
+        )
+        return Line(
+            workflow_id, done=True, text=f"produced anew at {position.topic}/{written.partition}/{written.offset}"
+        )
+
+    async def _dead_letter(self, workflow_id: str) -> KafkaRecord | None:
+        """The whole record, as it stands on the dead-letter topic."""
+        async for letter in scan(self._kafka, self._kafka.dead_letters):
+            if (_WORKFLOW_ID_HEADER, workflow_id.encode()) in letter.headers:
+                return letter
+        return None
