@@ -89,7 +89,8 @@ class Decider:
         standing = ruling.standing
         if standing is not None and standing.action is not Action.HOLD and ruling.state in FINAL_STATES:
             said += f", after {standing.by} decided {standing.action}: {standing.note}"
-        is_settled = ruling.state in FINAL_STATES or (standing is not None and standing.action is not Action.HOLD)
+        is_decided = standing is not None and standing.action is not Action.HOLD
+        is_settled = ruling.state in FINAL_STATES or is_decided or ruling.is_answered
         if is_settled and run is not None and run.ended_early:
             _, effect = await self._reopen(ruling.workflow_id, run, "what was decided stands in the ledger")
             said += f"; {effect}"

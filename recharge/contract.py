@@ -40,6 +40,18 @@ MEMO_FINGERPRINT = "fingerprint"
 REDRIVE_HEADER = "recharge-redrive-of"
 """The header of a record that an operator produced anew, with the workflow id of the one that it repeats."""
 
+INTAKE_WORKFLOW_TYPE = "RechargeIntake"
+"""The type of the workflow that records where the intake of a topic began. No worker knows it: it never does anything and never ends."""
+
+INTAKE_TASK_QUEUE = "recharge-intake"
+"""The task queue of that workflow, which nobody polls."""
+
+MEMO_INTAKE_BY = "by"
+MEMO_INTAKE_AT = "at"
+MEMO_INTAKE_FIRST_START = "first_start"
+MEMO_INTAKE_FIRST_OFFSETS = "first_offsets"
+"""The keys of its memo: the host that began, when (UTC), by which setting, and the first offset of each partition under `latest`."""
+
 ERROR_FINGERPRINT_MISMATCH = "FingerprintMismatch"
 """The type of the failure that stops a partition: the position was used before, by another record."""
 
@@ -62,6 +74,11 @@ class Ordering(StrEnum):
     ACCOUNT = "account"
     KEY = "key"
     NONE = "none"
+
+
+def intake_workflow_id(source: str, topic: str) -> str:
+    """The id of the workflow that records where the intake of a topic began. No record's id has its form."""
+    return f"{source}:{topic}:intake"
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,6 +176,20 @@ BUFFERED_RECORDS_MAX = 500
 BUFFERED_BYTES_MAX = 32 * MIB
 """The same in bytes, over all partitions of one ingester."""
 
+COMMIT_METADATA_CHARS_MAX = 4096
+"""What a broker keeps beside a committed offset (offset.metadata.max.bytes) unless it was configured otherwise."""
+
+FINAL_DISTANCE_MAX = 100_000
+"""Offsets between the commit offset of a partition and its highest final record. It bounds what a restart reads again, behind a
+record that blocks the commit offset for long; at the bound the partition is not read."""
+
+RETENTION_ALARM_SHARE = 0.5
+"""At this share of the topic's retention.ms the age of the record at the commit offset becomes an alarm: Kafka is about to delete
+records that were not carried out."""
+
+RETENTION_CHECK_INTERVAL_S = 60.0
+"""How often that is looked at. Retention is counted in hours, and Kafka looks itself every five minutes."""
+
 COMMIT_INTERVAL_S = 0.2
 """How long a final record may wait for its commit, so that many share one."""
 
@@ -217,3 +231,11 @@ _check(
     "every position must fit into a workflow id",
 )
 _check(RETRY_FIRST_S <= RETRY_MAX_S <= RETRY_AFTER_S_MAX, "the backoff must widen towards its limit")
+_check(
+    SOURCE_CHARS_MAX + TOPIC_CHARS_MAX + 10 + 19 + 3 + 100 <= COMMIT_METADATA_CHARS_MAX,
+    "a commit's metadata must have room for its position and some ranges",
+)
+_check(
+    BUFFERED_RECORDS_MAX <= FINAL_DISTANCE_MAX,
+    "a partition must be able to fill its buffer before the final distance stops it",
+)

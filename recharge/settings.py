@@ -125,6 +125,7 @@ class FirstStart(StrEnum):
     """Where a group without committed offsets begins."""
 
     EARLIEST = "earliest"
+    LATEST = "latest"
 
 
 class IngestSettings(Section):

@@ -3,6 +3,7 @@
 A decision is written here before anything else hears of it, so it stands without a worker. It never changes a record's state.
 """
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +16,7 @@ from activities.ledger.reading import AttemptRow, read_attempts, read_decided
 from activities.ledger.rows import NOW, cut, cut_reason
 from activities.ledger.tables import operator_actions, recharges
 from recharge import limits
-from recharge.outcome import FINAL_STATES, Action, State, Verdict
+from recharge.outcome import FINAL_STATES, Action, Outcome, State, Verdict
 from recharge.sending import Decided
 
 _VERDICTS = {Action.CHARGED: Verdict.CHARGED, Action.NOT_CHARGED: Verdict.NOT_CHARGED}
@@ -43,14 +44,18 @@ class Ruling:
     refused_because: str | None = None
     standing: Decided | None = None
     """The decision that stands instead, where the wish was refused because of it or because the record is final."""
+    is_answered: bool = False
+    """The provider has answered for good, so the record becomes final without anybody's decision."""
 
 
 REDRIVE = "redrive"
 """The action of a person who produced a record anew. It decides nothing about the record itself, so it is no `Action`."""
 
 
-async def insert_action(connection: AsyncConnection, wish: Wish, *, refused_because: str | None = None) -> None:
-    """Add one row about what a person decided, or was refused."""
+async def insert_action(
+    connection: AsyncConnection, wish: Wish, *, refused_because: str | None = None, token: str | None = None
+) -> None:
+    """Add one row about what a person decided, or was refused. By its token it is recognised where the reply to a COMMIT was lost."""
     await connection.execute(
         insert(operator_actions).values(
             workflow_id=wish.workflow_id,
@@ -60,6 +65,7 @@ async def insert_action(connection: AsyncConnection, wish: Wish, *, refused_beca
             provider_reference=cut(wish.provider_reference, limits.REFERENCE_CHARS_MAX),
             decided_at=NOW,
             refused_because=cut_reason(refused_because),
+            token=token,
         )
     )
 
@@ -88,26 +94,40 @@ class Decisions(LedgerEngine):
 
         `processing_time_s` is the longest that the provider may go on with a request after we stopped waiting for it.
         """
+        token = secrets.token_hex(16)
 
         async def work(connection: AsyncConnection) -> Ruling:
             query = select(recharges.c.state).where(recharges.c.workflow_id == wish.workflow_id).with_for_update()
             row = (await connection.execute(query)).mappings().one_or_none()
             if row is None:
                 return Ruling(wish.workflow_id, None, "the ledger has no such record; it may not have been started yet")
+            state = State(row["state"])
+            mine = await _own_row(connection, wish.workflow_id, token)
+            if mine is not None:
+                return Ruling(wish.workflow_id, state, mine["refused_because"])
             rows = await read_attempts(connection, wish.workflow_id, lock=True)
             decided = await read_decided(connection, wish.workflow_id)
             now = (await connection.execute(select(NOW))).scalar_one()
             refused = _refusal(wish, row, rows, decided, now, processing_time_s)
-            await insert_action(connection, wish, refused_because=refused)
+            await insert_action(connection, wish, refused_because=refused, token=token)
             if refused is None:
                 await _judge(connection, wish, rows)
-            state = State(row["state"])
             stands = refused is not None and (
                 state in FINAL_STATES or _decided_before(decided, rows, state) is not None
             )
-            return Ruling(wish.workflow_id, state, refused, decided if stands else None)
+            return Ruling(
+                wish.workflow_id, state, refused, decided if stands else None, is_answered=_answer(rows) is not None
+            )
 
         return await self.transact(work)
+
+
+async def _own_row(connection: AsyncConnection, workflow_id: str, token: str) -> RowMapping | None:
+    """The row that an earlier try of the same transaction wrote, where only the reply to its COMMIT was lost."""
+    query = select(operator_actions).where(
+        operator_actions.c.workflow_id == workflow_id, operator_actions.c.token == token
+    )
+    return (await connection.execute(query)).mappings().one_or_none()
 
 
 async def _judge(connection: AsyncConnection, wish: Wish, rows: list[AttemptRow]) -> None:
@@ -133,11 +153,20 @@ def _refusal(
         return f"it is final already: {state}"
     if wish.action is Action.HOLD:
         return "it is on hold already" if decided is not None and decided.action is Action.HOLD else None
+    answer = _answer(rows)
+    if answer is not None:
+        return f"the provider has answered meanwhile: {answer}; its workflow makes it final by that"
     return (
         _decided_before(decided, rows, state)
         or _not_waiting(state, is_closed=wish.is_closed)
         or _too_early(wish, rows, now, processing_time_s)
     )
+
+
+def _answer(rows: list[AttemptRow]) -> Outcome | None:
+    """An answer that decides the record by itself, whatever a person thinks of it."""
+    final = (row.facts.outcome for row in rows if row.facts.outcome in {Outcome.CHARGED, Outcome.REFUSED})
+    return next(final, None)
 
 
 def _decided_before(decided: Decided | None, rows: list[AttemptRow], state: State) -> str | None:

@@ -76,7 +76,7 @@ class Ledger(LedgerEngine):
                 finding = judge(await _fresh(connection, record), self._keys)
                 if finding.state is State.SENDING:
                     return await _insert_attempt(connection, record, token, timeout_s, ())
-                await _follow(connection, record, State.SENDING, finding.state)
+                await _follow(connection, record, State.SENDING, finding)
                 return finding
             row = await _locked(connection, record)
             rows = await read_attempts(connection, record.workflow_id, lock=True)
@@ -88,7 +88,7 @@ class Ledger(LedgerEngine):
             if finding.state is State.SENDING:
                 await move(connection, record, State.SENDING)
                 return await _insert_attempt(connection, record, token, timeout_s, rows)
-            await _follow(connection, record, State(row["state"]), finding.state)
+            await _follow(connection, record, State(row["state"]), finding)
             return finding
 
         return await self.transact(work)
@@ -124,9 +124,8 @@ class Ledger(LedgerEngine):
                 ),
                 self._keys,
             )
-            await _follow(
-                connection, record, state, State.RETRYING if finding.state is State.SENDING else finding.state
-            )
+            retried = finding.state is State.SENDING
+            await _follow(connection, record, state, replace(finding, state=State.RETRYING) if retried else finding)
             return replace(finding, retry_after_s=answer.retry_after_s)
 
         return await self.transact(work)
@@ -142,6 +141,8 @@ class Ledger(LedgerEngine):
                 return LookupFacts(Finding(State.SENDING, "nothing was sent so far"), now, None, 0, None)
             rows = await read_attempts(connection, record.workflow_id, lock=True)
             finding = judge(await read_facts(connection, record, row, rows), self._keys)
+            if finding.state is State.HELD:
+                await _hold(connection, record, State(row["state"]), finding.said)
             asked, answered_at = await lookup_rows.history(
                 connection, record.workflow_id, rows[-1].facts.number if rows else 0
             )
@@ -185,8 +186,7 @@ class Ledger(LedgerEngine):
             decided = await read_decided(connection, record.workflow_id)
             if decided is None or decided.action is not Action.HOLD:
                 await insert_action(connection, Wish(record.workflow_id, Action.HOLD, by, note))
-            if State(row["state"]) is not State.HELD:
-                await move(connection, record, State.HELD)
+            await _hold(connection, record, State(row["state"]), f"on hold by {by}: {note}")
 
         await self.transact(work)
 
@@ -230,10 +230,17 @@ async def _fresh(connection: AsyncConnection, record: RecordInput) -> Facts:
     return Facts(State.SENDING, obstacle=await find_obstacle(connection, record, (), now, owner))
 
 
-async def _follow(connection: AsyncConnection, record: RecordInput, state: State, following: State) -> None:
-    """Let the open state follow an answer. A hold stays, and a final state is for `record_result` alone to write."""
-    if following not in FINAL_STATES and state not in FINAL_STATES | {State.HELD, following}:
-        await move(connection, record, following)
+async def _follow(connection: AsyncConnection, record: RecordInput, state: State, finding: Finding) -> None:
+    """Let the open state follow what was found. A hold stays, and a final state is for `record_result` alone to write."""
+    if finding.state is State.HELD:
+        await _hold(connection, record, state, finding.said)
+    elif finding.state not in FINAL_STATES and state not in FINAL_STATES | {State.HELD, finding.state}:
+        await move(connection, record, finding.state)
+
+
+async def _hold(connection: AsyncConnection, record: RecordInput, state: State, why: str) -> None:
+    if state not in FINAL_STATES | {State.HELD}:
+        await move(connection, record, State.HELD, reason=cut_reason(why))
 
 
 async def _insert_attempt(

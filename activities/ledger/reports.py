@@ -255,4 +255,4 @@ async def _why_held(connection: AsyncConnection, row: RowMapping, action: RowMap
     twin = await _twin(connection, row)
     if twin is not None:
         return f"the same content stands in the ledger as {twin}, under another source"
-    return "held before it was sent: it repeats another request, or it is too old"
+    return row["reason"] or "held before it was sent"

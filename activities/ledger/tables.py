@@ -99,6 +99,7 @@ operator_actions = Table(
     Column("provider_reference", _text(limits.REFERENCE_CHARS_MAX)),
     Column("decided_at", _TIME, nullable=False),
     Column("refused_because", _text(limits.REASON_CHARS_MAX)),
+    Column("token", CHAR(32, collation=_COLLATION)),
 )
 
 request_claims = Table(

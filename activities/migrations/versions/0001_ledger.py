@@ -102,6 +102,7 @@ _STATEMENTS = (
         provider_reference VARCHAR(255) NULL,
         decided_at DATETIME(6) NOT NULL,
         refused_because VARCHAR(1000) NULL,
+        token CHAR(32) NULL,
         KEY ix_operator_actions_workflow_id (workflow_id)
     ) {_TABLE}
     """,
