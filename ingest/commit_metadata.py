@@ -97,6 +97,8 @@ def decode(text: str, at: Position) -> Decoded:
             return Decoded(problem=f"it belongs to {words[1]}, not to {at.workflow_id}")
         data = base64.b85decode(words[2])
         body = data[_CHECKSUM_BYTES:]
+        if base64.b85encode(data).decode() != words[2]:
+            raise ValueError("it is not what base85 would write")
         if data[:_CHECKSUM_BYTES] != _checksum(f"{_FORMAT} {at.workflow_id} ", body):
             raise ValueError("its checksum is wrong")
         return Decoded(tuple(_ranges(body, at.offset)))

@@ -83,6 +83,11 @@ class Lanes:
         """Whether `start_next` would return a record."""
         return bool(self._startable)
 
+    @property
+    def lowest_startable(self) -> int | None:
+        """The offset that `start_next` would return."""
+        return self._startable[0] if self._startable else None
+
     def add(self, offset: int, lanes: LaneKeys) -> None:
         """Append the next record of the partition.
 

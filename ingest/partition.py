@@ -1,9 +1,14 @@
 """One assigned partition: the records that were read and are not final, in their lanes, and how far the partition is done."""
 
 import asyncio
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from ingest.commit_offset import PartitionProgress
+import structlog
+
+from ingest.commit_metadata import CompletedRange, encode
+from ingest.commit_offset import Arrival, Commit, PartitionProgress
 from ingest.kafka import KafkaRecord
 from ingest.lanes import Lanes, lanes_of
 from recharge import limits, record
@@ -14,6 +19,8 @@ _TRACEPARENT_HEADER = "traceparent"
 _BATCH_RECORDS_MAX = 100
 """Records taken in at a time. Decoding a hundred takes a few milliseconds, for which everything else waits."""
 
+_log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenRecord:
@@ -21,6 +28,8 @@ class OpenRecord:
 
     kafka: KafkaRecord
     input: RecordInput
+    read_at_s: float = field(default_factory=time.monotonic)
+    """When it was read, by the monotonic clock."""
 
 
 class AssignedPartition:
@@ -31,24 +40,39 @@ class AssignedPartition:
     """
 
     def __init__(
-        self, source: str, topic: str, number: int, ingest: IngestSettings, *, start: int, committed: int | None
+        self,
+        at: Position,
+        ingest: IngestSettings,
+        *,
+        committed: Commit | None,
+        completed: Sequence[CompletedRange] = (),
     ) -> None:
-        self.number = number
-        self.progress = PartitionProgress(start)
+        """Begin at a position.
+
+        Args:
+            at: where to begin.
+            ingest: the order, and the rules for each record.
+            committed: what the group has committed, if anything.
+            completed: the completed ranges beyond the position that an earlier assignment left.
+        """
+        self.number = at.partition
+        self.progress = PartitionProgress(at.offset, completed)
         self.suspended = False
-        self._source = source
-        self._topic = topic
+        self._source = at.source
+        self._topic = at.topic
         self._ordering = ingest.ordering
         self._rules = record.IntakeRules(ingest.duplicate_requests, ingest.stale_after_s)
         self._lanes = Lanes()
         self._open: dict[int, OpenRecord] = {}
         self._open_bytes = 0
         self._paused = False
+        self._too_far = False
         self._reads_no_more = False
         self._stopped = False
         self._may_commit = True
         self._committed = committed
-        self._commits_tried: set[int] = set()
+        self._committed_changes = -1
+        self._commits_tried: set[Commit] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- Reading ------------------------------------------------------------------------------------------------------
@@ -61,7 +85,30 @@ class AssignedPartition:
             )
         else:
             self._paused = self.progress.open_count >= limits.BUFFERED_RECORDS_MAX or self._open_bytes >= bytes_max
-        return not (self._paused or self._reads_no_more or self._stopped or self.suspended)
+        self._note_distance()
+        return not (self._paused or self._too_far or self._reads_no_more or self._stopped or self.suspended)
+
+    def _note_distance(self) -> None:
+        """Read nothing at the bound of the final distance, then until the half of it is left. A range that was begun is read to its end."""
+        distance = self.progress.position - self.progress.commit_offset
+        if not self._too_far and distance >= limits.FINAL_DISTANCE_MAX and not self.progress.reread_count:
+            self._too_far = True
+            _log.error("partition is not read: too much is final beyond a record that is not", **self._blocked_by())
+        elif self._too_far and distance <= limits.FINAL_DISTANCE_MAX // 2:
+            self._too_far = False
+            _log.info("partition is read again", partition=self.number, commit_offset=self.progress.commit_offset)
+
+    def _blocked_by(self) -> dict[str, object]:
+        told: dict[str, object] = {"partition": self.number, "final_distance": self.progress.final_distance}
+        if (blocking := self.blocking) is not None:
+            told["blocked_by"] = blocking.input.workflow_id
+            told["blocked_s"] = round(time.monotonic() - blocking.read_at_s, 1)
+        return told
+
+    @property
+    def blocking(self) -> OpenRecord | None:
+        """The record at the commit offset, where it is one that has to be carried out."""
+        return self._open.get(self.progress.commit_offset)
 
     def read_no_more(self) -> None:
         """Carry out what was read, and read nothing beyond it."""
@@ -72,29 +119,56 @@ class AssignedPartition:
         """How many records may be read at a time."""
         return max(1, min(_BATCH_RECORDS_MAX, limits.BUFFERED_RECORDS_MAX - self.progress.open_count))
 
-    def take_in(self, records: list[KafkaRecord]) -> None:
-        """Decode records that were read, and put them into their lanes."""
+    def take_in(self, records: list[KafkaRecord], position: int) -> bool:
+        """Take in what one poll found: decode the records and put them into their lanes.
+
+        Args:
+            records: those that were found, in their order.
+            position: the offset from which Kafka reads on.
+
+        Returns:
+            False where the caller has to seek to `progress.position`, since a completed range turned out to speak of other records.
+        """
         for kafka_record in records:
-            self.progress.fetched(kafka_record.offset)
-            decoded = record.from_kafka(
-                Position(self._source, self._topic, self.number, kafka_record.offset),
-                kafka_record.key,
-                kafka_record.value,
-                kafka_record.timestamp_ms,
-                ordering=self._ordering,
-                traceparent=_header(kafka_record, _TRACEPARENT_HEADER),
-                intake=self._rules,
-                redrive_of=_header(kafka_record, REDRIVE_HEADER),
-            )
-            self._lanes.add(kafka_record.offset, lanes_of(decoded, kafka_record.key, self._ordering))
-            self._open[kafka_record.offset] = OpenRecord(kafka_record, decoded)
-            self._open_bytes += kafka_record.size_bytes
+            fingerprint = record.fingerprint(kafka_record.key, kafka_record.value, kafka_record.timestamp_ms)
+            arrival = self.progress.fetched(kafka_record.offset, fingerprint)
+            if arrival is Arrival.DISAGREES:
+                return self._disagreed()
+            if arrival is Arrival.OPEN:
+                self._open_record(kafka_record)
+        return self.progress.moved_on(position) or self._disagreed()
+
+    def _disagreed(self) -> bool:
+        _log.warning(
+            "completed range ignored: its records are others now; they are started",
+            partition=self.number,
+            position=self.progress.position,
+        )
+        return False
+
+    def _open_record(self, kafka_record: KafkaRecord) -> None:
+        decoded = record.from_kafka(
+            Position(self._source, self._topic, self.number, kafka_record.offset),
+            kafka_record.key,
+            kafka_record.value,
+            kafka_record.timestamp_ms,
+            ordering=self._ordering,
+            traceparent=_header(kafka_record, _TRACEPARENT_HEADER),
+            intake=self._rules,
+            redrive_of=_header(kafka_record, REDRIVE_HEADER),
+        )
+        self._lanes.add(kafka_record.offset, lanes_of(decoded, kafka_record.key, self._ordering))
+        self._open[kafka_record.offset] = OpenRecord(kafka_record, decoded)
+        self._open_bytes += kafka_record.size_bytes
 
     # --- Carrying out -------------------------------------------------------------------------------------------------
 
     def start_next(self) -> OpenRecord | None:
         """The next record that may start now, if there is one."""
-        if self.suspended or self._stopped:
+        lowest = self._lanes.lowest_startable
+        if self.suspended or self._stopped or lowest is None:
+            return None
+        if lowest - self.progress.commit_offset > limits.FINAL_DISTANCE_MAX:
             return None
         offset = self._lanes.start_next()
         return None if offset is None else self._open[offset]
@@ -125,29 +199,33 @@ class AssignedPartition:
     # --- Committing ---------------------------------------------------------------------------------------------------
 
     @property
-    def offset_to_commit(self) -> int | None:
-        """The commit offset, where it lies beyond what was committed."""
-        offset = self.progress.commit_offset
-        known = self._committed
-        if not self._may_commit or (known is not None and offset <= known) or (known is None and not self._has_moved):
+    def commit_due(self) -> Commit | None:
+        """What is to be committed, where that is not what was committed last.
+
+        The position at which a group begins is committed, too: otherwise nobody could tell later that the records there were deleted.
+        """
+        progress = self.progress
+        if not self._may_commit or progress.changes == self._committed_changes:
             return None
-        return offset
+        at = Position(self._source, self._topic, self.number, progress.commit_offset)
+        commit = Commit(at.offset, encode(at, progress.completed_ranges()), progress.changes)
+        if commit == self._committed:
+            self._committed_changes = commit.changes
+            return None
+        return commit
 
-    @property
-    def _has_moved(self) -> bool:
-        return self.progress.commit_offset > self.progress.start
-
-    def commit_tried(self, offset: int) -> None:
+    def commit_tried(self, commit: Commit) -> None:
         """Note a commit that is on its way, and may succeed although no answer comes."""
-        self._commits_tried.add(offset)
+        self._commits_tried.add(commit)
 
-    def commit_done(self, offset: int) -> None:
+    def commit_done(self, commit: Commit) -> None:
         """Note an acknowledged commit."""
-        self._committed = max(offset, self._committed or 0)
-        self._commits_tried = {tried for tried in self._commits_tried if tried > offset}
+        self._committed = commit
+        self._committed_changes = commit.changes
+        self._commits_tried.clear()
 
-    def continues_from(self, committed: int | None) -> bool:
-        """Whether the group's committed offset is our own doing, so that nobody else had the partition in between."""
+    def continues_from(self, committed: Commit | None) -> bool:
+        """Whether what the group has committed is our own doing, so that nobody else had the partition in between."""
         return committed == self._committed or committed in self._commits_tried
 
 

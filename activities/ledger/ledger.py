@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger import lookups as lookup_rows
+from activities.ledger.closing import close
 from activities.ledger.decisions import Wish, insert_action
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
@@ -23,7 +24,7 @@ from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
 from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State
-from recharge.sending import AttemptFacts, Facts, KeyRules, NotFoundRules, judge, late_answer_contradicts
+from recharge.sending import Facts, KeyRules, NotFoundRules, judge
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +111,11 @@ class Ledger(LedgerEngine):
                 )
             state = State(row["state"])
             later = rows[-1].facts.number > mine.facts.number
-            facts = await _close(connection, record, mine, answer, state, later_attempt=later)
+            if self._keys is not None and mine.facts.verdict is None:
+                later = (
+                    False  # A repetition under the same key is the same recharge, so this answer speaks of it as well.
+                )
+            facts = await close(connection, record, mine, answer, state, later_attempt=later)
             known = [facts if attempt is mine else attempt.facts for attempt in rows]
             now = (await connection.execute(select(NOW))).scalar_one() if answer.outcome is Outcome.UNKNOWN else None
             finding = judge(
@@ -257,70 +262,6 @@ async def _insert_attempt(
 
 def _after_unknown(before: Sequence[AttemptRow]) -> bool:
     return any(attempt.facts.was_unknown for attempt in before)
-
-
-async def _close(
-    connection: AsyncConnection,
-    record: RecordInput,
-    mine: AttemptRow,
-    answer: Answer,
-    state: State,
-    *,
-    later_attempt: bool,
-) -> AttemptFacts:
-    facts = mine.facts
-    if facts.outcome is answer.outcome:
-        return facts  # Our own closing, repeated after a lost reply; or a doubt that was given up as the doubt it is.
-    given_up = mine.closed_at is not None
-    contradicts = late_answer_contradicts(answer.outcome, state, later_attempt=later_attempt)
-    if (state in FINAL_STATES or later_attempt) and (contradicts or later_attempt):
-        await connection.execute(
-            update(attempts).where(attempts.c.token == mine.token, attempts.c.workflow_id == record.workflow_id)
-            .values(late_outcome=answer.outcome, late_at=NOW)
-        )  # fmt: skip
-        if contradicts:
-            log.error(
-                "an answer came after another decision and contradicts it",
-                workflow_id=record.workflow_id,
-                attempt=facts.number,
-                late_outcome=answer.outcome,
-                state=state,
-                said=answer.said,
-            )
-        return facts
-    late = {"late_outcome": answer.outcome, "late_at": NOW} if given_up else {}
-    result = await connection.execute(
-        update(attempts)
-        .where(
-            attempts.c.workflow_id == record.workflow_id,
-            attempts.c.number == facts.number,
-            attempts.c.token == mine.token,
-        )
-        .values(
-            closed_at=NOW if mine.closed_at is None else attempts.c.closed_at,
-            outcome=answer.outcome,
-            status=answer.status,
-            error=cut_reason(answer.said),
-            provider_reference=answer.provider_reference,
-            verdict=None,
-            verdict_by=None,
-            verdict_at=None,
-            **late,
-        )
-    )
-    if result.rowcount != 1:
-        raise LedgerContradiction(
-            f"{record.workflow_id}: attempt {facts.number} could not be closed although its row was locked"
-        )
-    return AttemptFacts(
-        number=facts.number,
-        outcome=answer.outcome,
-        status=answer.status,
-        error=answer.said,
-        provider_reference=answer.provider_reference,
-        opened_at=facts.opened_at,
-        late=given_up,
-    )
 
 
 async def _record_invalid(connection: AsyncConnection, record: RecordInput, finding: Finding) -> RechargeResult:

@@ -45,11 +45,13 @@ CRASHES = [
     Crash("kill", SENT_IN_VAIN, SENT_AGAIN),
     Crash("kill+charge+ok", CHARGED_UNHEARD, SUCCEEDED),
     Crash("charge+kill", CHARGED_UNHEARD, SUCCEEDED),
-    # At our own steps.
-    Crash("charge+ok", SUCCEEDED, SUCCEEDED, ("open", "before")),
+    # At our own steps. The last one is sent by whoever comes next, so no other worker may be about to die then.
     Crash("charge+ok", NEVER_LEFT, SUCCEEDED, ("open", "after")),
     Crash("charge+ok", NEVER_LEFT, SUCCEEDED, ("send", "before")),
     Crash("charge+ok", CHARGED_UNHEARD, SUCCEEDED, ("send", "after")),
+    Crash("charge+ok", SUCCEEDED, SUCCEEDED, ("open", "before")),
+]
+CRASHES_OF_AN_ANSWERED_CALL = [
     Crash("charge+ok", SUCCEEDED, SUCCEEDED, ("close", "after")),
     Crash("charge+ok", SUCCEEDED, SUCCEEDED, ("result", "before")),
     Crash("charge+ok", SUCCEEDED, SUCCEEDED, ("result", "after")),
@@ -90,20 +92,26 @@ async def assert_expected(service: CrashingService, expected: list[Expected]) ->
 async def test_without_duplicate_protection_a_killed_worker_leaves_a_doubt_and_nothing_is_sent_again(
     make_service: CrashingServiceMaker,
 ) -> None:
-    service = await make_service(len(CRASHES), **NONE)
-    service.site.spawn("ingest")
-    await crash_one_after_another(service, CRASHES)
-    await assert_expected(service, [crash.none for crash in CRASHES])
-
-
-async def test_with_a_look_up_every_record_of_a_killed_worker_is_charged_once(
-    make_service: CrashingServiceMaker,
-) -> None:
-    crashes = CRASHES + LOOKUP_CRASHES
-    service = await make_service(len(crashes), **LOOKUP)
+    crashes = CRASHES_OF_AN_ANSWERED_CALL + CRASHES
+    service = await make_service(len(crashes), **NONE)
     service.site.spawn("ingest")
     await crash_one_after_another(service, crashes)
-    await assert_expected(service, [crash.lookup for crash in crashes])
+    await assert_expected(service, [crash.none for crash in crashes])
+
+
+async def test_with_a_look_up_every_record_of_a_killed_worker_is_charged_once(make_service: CrashingServiceMaker) -> None:
+    # The provider is first asked when all the deaths are over: a call that is sent again should not be struck by another one.
+    service = await make_service(len(CRASHES), **LOOKUP | {"RECHARGE_PROVIDER__LOOKUP_FIRST_AFTER_S": "20"})
+    service.site.spawn("ingest")
+    await crash_one_after_another(service, CRASHES)
+    await assert_expected(service, [crash.lookup for crash in CRASHES])
+
+
+async def test_a_worker_killed_around_the_verdict_of_a_look_up_charges_once(make_service: CrashingServiceMaker) -> None:
+    service = await make_service(len(LOOKUP_CRASHES), **LOOKUP)
+    service.site.spawn("ingest")
+    await crash_one_after_another(service, LOOKUP_CRASHES)
+    await assert_expected(service, [crash.lookup for crash in LOOKUP_CRASHES])
 
 
 @pytest.mark.parametrize("protection", ["none", "lookup"])
@@ -130,7 +138,7 @@ async def test_a_worker_killed_after_the_answer_left_charges_once(
 async def test_the_answer_to_a_worker_that_was_frozen_past_its_heartbeats_makes_the_record_final(
     make_service: CrashingServiceMaker, stack: Devstack, behaviour: str
 ) -> None:
-    """Temporal gives the activity up and another worker finds the doubt; the thawed one closes its attempt, and the doubt ends by itself."""
+    """Temporal gives the activity up, another worker finds the doubt, and the thawed one's answer ends it by itself."""
     service = await make_service(1, RECHARGE_PROVIDER__TIMEOUT_S="60")
     service.site.spawn("ingest")
     frozen = service.site.spawn("worker")

@@ -1,6 +1,7 @@
 """The ledger decides when a call may leave: its rules on a real MySQL."""
 
 import asyncio
+import dataclasses
 import secrets
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from activities.ledger import (
+    Decisions,
     FingerprintMismatch,
     Ledger,
     LedgerContradiction,
@@ -16,14 +18,15 @@ from activities.ledger import (
     LedgerUnavailable,
     LedgerUnfit,
     Opened,
+    Wish,
 )
 from activities.migrations import migrate
 from activities.profile import Answer, LookupReading
 from devstack.site import Site
 from devstack.stack import Devstack
 from recharge.contract import Finding, RecordInput
-from recharge.outcome import LookupAnswer, Outcome, State
-from recharge.sending import NotFoundRules
+from recharge.outcome import Action, LookupAnswer, Outcome, State
+from recharge.sending import KeyRules, NotFoundRules
 from tests.conftest import SiteMaker
 from tests.support.records import record, value
 
@@ -337,3 +340,85 @@ async def test_a_server_that_is_away_is_unavailable_in_one_line() -> None:
         assert "\n" not in str(told.value)
     finally:
         await away.close()
+
+
+# --- Keys -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_late_answer_to_the_first_of_two_sendings_under_one_key_decides_the_record(
+    stack: Devstack, site: Site
+) -> None:
+    keyed = Ledger(site.environment["RECHARGE_MYSQL__URL"], keys=KeyRules(lifetime_s=86_400.0, timeout_s=TIMEOUT_S))
+    try:
+        one = record(site.source, 1)
+        first = await opened(keyed, one)
+        second = await opened(keyed, one)
+        assert (second.number, second.after_unknown) == (2, True)
+        finding = await keyed.close_attempt(one, first.token, Answer(Outcome.CHARGED, "200 OK", 200))
+        assert finding.state is State.SUCCEEDED
+        await keyed.record_result(one, finding)
+        await keyed.close_attempt(one, second.token, Answer(Outcome.CHARGED, "200 OK", 200))
+        found = await rows(stack, site, "SELECT number, outcome, late_outcome FROM recharge_attempts ORDER BY number")
+        assert found == [(1, "charged", None), (2, "charged", None)]
+    finally:
+        await keyed.close()
+
+
+# --- Obstacles --------------------------------------------------------------------------------------------------------
+
+
+async def test_of_two_records_with_one_request_id_the_second_is_rejected_and_names_the_first(
+    site: Site, ledger: Ledger
+) -> None:
+    first = record(site.source, 1, value(requestId="r-1"))
+    await opened(ledger, first)
+    second = record(site.source, 2, value(requestId="r-1", amount="11"))
+    finding = await not_opened(ledger, second)
+    assert finding.state is State.REJECTED
+    result = await ledger.record_result(second, finding)
+    assert result.reason is not None
+    assert first.workflow_id in result.reason
+
+
+async def test_of_many_records_with_one_request_id_at_once_one_is_sent(site: Site, ledger: Ledger) -> None:
+    many = [record(site.source, offset, value(requestId="r-1", amount=str(offset + 1))) for offset in range(12)]
+    results = await asyncio.gather(*(ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S) for one in many))
+    assert len([result for result in results if isinstance(result, Opened)]) == 1
+
+
+async def test_a_rejected_winner_frees_its_claim_and_a_doubtful_one_does_not(site: Site, ledger: Ledger) -> None:
+    first = record(site.source, 1, value(requestId="r-1"))
+    attempt = await opened(ledger, first)
+    await ledger.record_result(
+        first, await ledger.close_attempt(first, attempt.token, Answer(Outcome.REFUSED, "404", 404, "unknown number"))
+    )
+    second = record(site.source, 2, value(requestId="r-1", amount="11"))
+    attempt = await opened(ledger, second)
+    await ledger.close_attempt(second, attempt.token, Answer(Outcome.UNKNOWN, "500", 500))
+    third = record(site.source, 3, value(requestId="r-1", amount="12"))
+    assert (await not_opened(ledger, third)).state is State.REJECTED
+
+
+async def test_the_same_content_under_another_source_is_held_and_a_person_releases_it(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    await opened(ledger, record("old-era", 1))
+    moved = record("new-era", 1)
+    finding = await not_opened(ledger, moved)
+    assert finding.state is State.HELD
+    assert "old-era" in finding.said
+    assert [row[0] for row in await rows(stack, site, "SELECT state FROM recharges ORDER BY id")] == ["sending", "held"]
+    decisions = Decisions(site.environment["RECHARGE_MYSQL__URL"])
+    try:
+        wish = Wish(moved.workflow_id, Action.NOT_CHARGED, "ana", "it was not done in the old era")
+        assert (await decisions.decide(wish, processing_time_s=60.0)).refused_because is None
+    finally:
+        await decisions.close()
+    await opened(ledger, moved)
+
+
+async def test_a_stale_record_is_held_before_it_is_sent(site: Site, ledger: Ledger) -> None:
+    old = dataclasses.replace(record(site.source, 1), timestamp_ms=1_000_000_000_000, stale_after_s=3600.0)
+    finding = await not_opened(ledger, old)
+    assert finding.state is State.HELD
+    assert "stale" in finding.said

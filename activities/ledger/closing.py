@@ -1,0 +1,85 @@
+"""What an answer does to its attempt's row, in time or late."""
+
+import structlog
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.ledger.errors import LedgerContradiction
+from activities.ledger.reading import AttemptRow
+from activities.ledger.rows import NOW, cut_reason
+from activities.ledger.tables import attempts
+from activities.profile import Answer
+from recharge.contract import RecordInput
+from recharge.outcome import FINAL_STATES, State
+from recharge.sending import AttemptFacts, late_answer_contradicts
+
+log = structlog.get_logger(__name__)
+
+
+async def close(
+    connection: AsyncConnection,
+    record: RecordInput,
+    mine: AttemptRow,
+    answer: Answer,
+    state: State,
+    *,
+    later_attempt: bool,
+) -> AttemptFacts:
+    """Write an answer into its attempt's row, and return the attempt as it stands then.
+
+    An attempt that was given up is closed by its late answer where nothing else was decided, or where the answer agrees
+    with what was; else the answer is kept beside the decision, and where it contradicts that, it is an alarm.
+    """
+    facts = mine.facts
+    if facts.outcome is answer.outcome:
+        return facts  # Our own closing, repeated after a lost reply; or a doubt that was given up as the doubt it is.
+    given_up = mine.closed_at is not None
+    contradicts = late_answer_contradicts(answer.outcome, state, later_attempt=later_attempt)
+    if (state in FINAL_STATES or later_attempt) and (contradicts or later_attempt):
+        await connection.execute(
+            update(attempts).where(attempts.c.token == mine.token, attempts.c.workflow_id == record.workflow_id)
+            .values(late_outcome=answer.outcome, late_at=NOW)
+        )  # fmt: skip
+        if contradicts:
+            log.error(
+                "an answer came after another decision and contradicts it",
+                workflow_id=record.workflow_id,
+                attempt=facts.number,
+                late_outcome=answer.outcome,
+                state=state,
+                said=answer.said,
+            )
+        return facts
+    late = {"late_outcome": answer.outcome, "late_at": NOW} if given_up else {}
+    result = await connection.execute(
+        update(attempts)
+        .where(
+            attempts.c.workflow_id == record.workflow_id,
+            attempts.c.number == facts.number,
+            attempts.c.token == mine.token,
+        )
+        .values(
+            closed_at=NOW if mine.closed_at is None else attempts.c.closed_at,
+            outcome=answer.outcome,
+            status=answer.status,
+            error=cut_reason(answer.said),
+            provider_reference=answer.provider_reference,
+            verdict=None,
+            verdict_by=None,
+            verdict_at=None,
+            **late,
+        )
+    )
+    if result.rowcount != 1:
+        raise LedgerContradiction(
+            f"{record.workflow_id}: attempt {facts.number} could not be closed although its row was locked"
+        )
+    return AttemptFacts(
+        number=facts.number,
+        outcome=answer.outcome,
+        status=answer.status,
+        error=answer.said,
+        provider_reference=answer.provider_reference,
+        opened_at=facts.opened_at,
+        late=given_up,
+    )
