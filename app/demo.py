@@ -4,14 +4,15 @@ import asyncio
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from app.demo_verdict import Evidence, gather, is_met, show
-from app.local import local_stack
+from app.local import LocalProblem, local_stack
 from app.supervisor import Supervisor
 from app.timeline import Timeline
 from devstack.processes import ManagedProcess
@@ -39,12 +40,12 @@ async def run(folder: Path | None, *, keep: bool = False) -> int:
         )
         timeline = Timeline(console, stack.simulator.client)
         timeline.follow_logs(lambda: (process.log_file for process in site.processes))
-        await cleanup.enter_async_context(_running(site, timeline))
+        running = await cleanup.enter_async_context(_running(_supervisors(site, timeline)))
         workflow_ids = await _produce(stack, site, timeline)
         link = f"{stack.temporal.ui_url}/namespaces/{stack.temporal.namespace}/workflows/{workflow_ids[1]}"
         console.print(f"[dim]  the second record in Temporal's Web UI: {link}[/dim]\n", soft_wrap=True)
         async with _in_background(timeline):
-            evidence = await _until_final(stack, site, workflow_ids)
+            evidence = await _unless_failed(running, _until_final(stack, site, workflow_ids))
         show(console, evidence)
         if keep:
             console.print(f"\nTemporal's Web UI, until Ctrl-C: {link}", soft_wrap=True)
@@ -53,9 +54,8 @@ async def run(folder: Path | None, *, keep: bool = False) -> int:
     return 0 if is_met(evidence) else 1
 
 
-@asynccontextmanager
-async def _running(site: Site, timeline: Timeline) -> AsyncIterator[None]:
-    """Intake and worker, the worker restarted when it dies."""
+def _supervisors(site: Site, timeline: Timeline) -> list[Supervisor]:
+    """Worker and intake, each started again when it dies."""
 
     def started(command: str, process: ManagedProcess) -> None:
         timeline.tell("demo", f"{command} runs as process {process.pid}")
@@ -63,14 +63,24 @@ async def _running(site: Site, timeline: Timeline) -> AsyncIterator[None]:
     def died(command: str, process: ManagedProcess) -> None:
         timeline.tell("demo", f"{command} {process.pid} has died; a new one is started")
 
-    supervisors = [Supervisor(site, command, died, started) for command in ("worker", "ingest")]
-    tasks = [asyncio.create_task(supervisor.run()) for supervisor in supervisors]
+    return [Supervisor(site, command, died, started) for command in ("worker", "ingest")]
+
+
+@asynccontextmanager
+async def _running(supervisors: list[Supervisor]) -> AsyncIterator[asyncio.Task[None]]:
+    """Keep the processes up while the body runs. The task ends only where one of them does not come up at all."""
+
+    async def all_of_them() -> None:
+        async with asyncio.TaskGroup() as group:
+            for supervisor in supervisors:
+                group.create_task(supervisor.run())
+
+    task = asyncio.create_task(all_of_them())
     try:
-        yield
+        yield task
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -105,3 +115,16 @@ async def _until_final(stack: Devstack, site: Site, workflow_ids: list[str]) -> 
         if is_met(evidence) or loop.time() > ends_s:
             return evidence
         await asyncio.sleep(_POLL_S)
+
+
+async def _unless_failed(running: asyncio.Task[None], work: Coroutine[Any, Any, Evidence]) -> Evidence:
+    """The evidence, or LocalProblem where a process does not come up: nothing would ever be final then."""
+    task = asyncio.create_task(work)
+    await asyncio.wait({task, running}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    problems = running.exception()
+    text = str(problems.exceptions[0]) if isinstance(problems, BaseExceptionGroup) else str(problems)
+    raise LocalProblem(text)

@@ -158,8 +158,28 @@ def main() -> NoReturn:
         _refuse(f"recharge: {error}", process.EXIT_FAILED)
     except KeyboardInterrupt:
         process.leave(process.EXIT_SIGNAL_BASE + 2)
-    except BaseException as error:
-        if hasattr(error, "format_message"):  # click's own errors: a wrong option or argument
-            _refuse(f"recharge: {error.format_message()} (try --help)", process.EXIT_USAGE)
-        raise
+    except Exception as error:
+        told = _told_by_the_stack(error) or _told_by_click(error)
+        if told is None:
+            raise
+        _refuse(*told)
     process.leave(process.EXIT_OK)
+
+
+def _told_by_click(error: Exception) -> tuple[str, int] | None:
+    """A wrong option or argument. click's errors have a method for their text, and typer hides the classes."""
+    if hasattr(error, "format_message"):
+        return f"recharge: {error.format_message()} (try --help)", process.EXIT_USAGE
+    return None
+
+
+def _told_by_the_stack(error: Exception) -> tuple[str, int] | None:
+    """What the local stack could not do. Its errors are known only where it is installed."""
+    if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        return _told_by_the_stack(error.exceptions[0])
+    if type(error).__module__.partition(".")[0] == "devstack" or type(error).__name__ in {
+        "LocalProblem",
+        "FailedToStart",
+    }:
+        return f"recharge: {error}", process.EXIT_FAILED
+    return None
