@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PACKAGES := recharge activities workflows ingest operations app devstack tests deploy
+PACKAGES := recharge activities workflows ingest operations app devstack bench tests deploy
 
-.PHONY: help demo dev test test-long check format constraints servers clean
+.PHONY: help demo dev test test-long bench check format constraints servers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -19,10 +19,14 @@ dev: servers ## Keep the whole local stack up, with an intake and a worker, unti
 	@$(BIN)/recharge dev
 
 test: servers ## Run the tests against real servers.
-	@$(BIN)/pytest -m 'not long'
+	@echo "Running the tests in two processes, each with a local stack of its own (about 10 minutes on two cores)"
+	@$(BIN)/pytest -m 'not long' -n 2 --dist loadfile
 
 test-long: servers ## Run the tests that take longer than `make test` allows.
 	@$(BIN)/pytest -m long
+
+bench: servers ## Records a second, beside a bare Temporal loop in the same run.
+	@$(BIN)/python -m bench
 
 check: $(INSTALLED) ## Lint, types, architecture, deployment files.
 	@$(BIN)/ruff format --check $(PACKAGES)

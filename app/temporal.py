@@ -1,13 +1,14 @@
 """The one place that makes a Temporal client, and the checks and registrations that a namespace needs."""
 
 import asyncio
+import logging
 from datetime import timedelta
 
 import structlog
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
-from temporalio.runtime import Runtime
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
 from temporalio.service import RPCError, RPCStatusCode
 
 from app.environment import variables
@@ -28,12 +29,13 @@ def _connect_config() -> dict[str, object]:
         raise TemporalProblem(f"TEMPORAL_…: the client's configuration cannot be read: {error}") from error
 
 
-async def connect(*, runtime: Runtime | None = None) -> Client:
+async def connect() -> Client:
     """Connect by Temporal's own environment configuration, waiting for a server that is not there yet.
 
     Raises TemporalProblem where the configuration cannot be read or the server refuses us.
     """
     config = _connect_config()
+    runtime = _runtime()
     where = f"Temporal at {config.get('target_host', 'localhost:7233')}"
     delay_s = limits.START_RETRY_FIRST_S
     told = False
@@ -63,6 +65,16 @@ async def connect(*, runtime: Runtime | None = None) -> Client:
             return client
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, limits.START_RETRY_MAX_S)
+
+
+def _runtime() -> Runtime:
+    """The SDK's native part, whose log lines go through ours: in one form, with numbers masked."""
+    forwarding = LogForwardingConfig(logging.getLogger("temporalio.core"))
+    return Runtime(
+        telemetry=TelemetryConfig(
+            logging=LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
+        )
+    )
 
 
 async def _namespace_exists(client: Client, where: str) -> None:

@@ -6,16 +6,20 @@ the committed offset, and attaches to the workflows that are there.
 """
 
 import asyncio
-from collections.abc import Iterator
-from typing import assert_never
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import structlog
 
+from ingest.commit_metadata import CompletedRange, decode
+from ingest.commit_offset import Commit
+from ingest.first_start import first_offsets
 from ingest.kafka import Cluster, Edge, RecordReader
 from ingest.kafka_words import AssignmentLost, KafkaProblem
 from ingest.outage import Outage, backoff_s
 from ingest.partition import AssignedPartition
-from recharge.settings import FirstStart, IngestSettings, KafkaSettings
+from recharge.contract import Position
+from recharge.settings import IngestSettings, KafkaSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -27,8 +31,19 @@ class Assignment:
     that became final.
     """
 
-    def __init__(self, kafka: KafkaSettings, ingest: IngestSettings, cluster: Cluster) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, ingest: IngestSettings, cluster: Cluster, recorded: Mapping[int, int]
+    ) -> None:
+        """Begin without any partition.
+
+        Args:
+            kafka: the topic and its source.
+            ingest: how it is read.
+            cluster: answers where the partitions begin.
+            recorded: the recorded first offsets, for partitions without a committed one.
+        """
         self._kafka = kafka
+        self._recorded = recorded
         self._ingest = ingest
         self._cluster = cluster
         self._partitions: dict[int, AssignedPartition] = {}
@@ -73,8 +88,7 @@ class Assignment:
         tries = 0
         while epoch == self._epoch and numbers:
             try:
-                committed = await self._cluster.committed(numbers)
-                first = await self._first_offsets(numbers - committed.keys())
+                beginnings = await self._beginnings(numbers)
             except KafkaProblem as problem:
                 if problem.fatal:
                     raise
@@ -83,54 +97,74 @@ class Assignment:
                 tries += 1
             else:
                 self._outage.over("set_up")
-                self._begin(reader, numbers, epoch, {n: offset for n, (offset, _) in committed.items()}, first)
+                self._begin(reader, beginnings, epoch)
                 return
 
-    async def _first_offsets(self, numbers: frozenset[int]) -> dict[int, int]:
-        """Where the partitions begin for which the group has no committed offset."""
-        if not numbers:
-            return {}
-        match self._ingest.first_start:
-            case FirstStart.EARLIEST:
-                return await self._cluster.offsets(numbers, Edge.EARLIEST)
-            case _:
-                assert_never(self._ingest.first_start)
+    async def _beginnings(self, numbers: frozenset[int]) -> list["_Beginning"]:
+        committed = await self._cluster.committed(numbers)
+        missing = set(numbers - committed.keys())
+        first = await first_offsets(self._cluster, missing, self._recorded) if missing else {}
+        with_metadata = {number for number, (_, metadata) in committed.items() if metadata}
+        ends = await self._cluster.offsets(with_metadata, Edge.END) if with_metadata else {}
+        found: list[_Beginning] = []
+        for number in sorted(numbers):
+            commit = Commit(*committed[number]) if number in committed else None
+            offset = first[number] if commit is None else commit.offset
+            at = Position(self._kafka.source, self._kafka.topic, number, offset)
+            completed = () if commit is None else _completed_ranges(commit, at, ends.get(number, offset))
+            found.append(_Beginning(at, commit, completed))
+        return found
 
-    def _begin(
-        self,
-        reader: RecordReader,
-        numbers: frozenset[int],
-        epoch: int,
-        committed: dict[int, int],
-        first: dict[int, int],
-    ) -> None:
+    def _begin(self, reader: RecordReader, beginnings: list["_Beginning"], epoch: int) -> None:
         if epoch != self._epoch:
             return
         try:
-            for number in sorted(numbers):
-                self._begin_one(reader, number, committed.get(number), first.get(number, 0))
+            for beginning in beginnings:
+                self._begin_one(reader, beginning)
         except AssignmentLost as problem:
             # The next rebalance sets up what is then ours.
             _log.info("assignment changed while it was set up", problem=str(problem))
 
-    def _begin_one(self, reader: RecordReader, number: int, committed: int | None, first: int) -> None:
+    def _begin_one(self, reader: RecordReader, beginning: "_Beginning") -> None:
+        number = beginning.at.partition
         partition = self._partitions.get(number)
-        kept = partition is not None and partition.continues_from(committed)
+        kept = partition is not None and partition.continues_from(beginning.committed)
         if partition is None or not kept:
             if partition is not None:
                 partition.drop()
             partition = AssignedPartition(
-                self._kafka.source,
-                self._kafka.topic,
-                number,
-                self._ingest,
-                start=first if committed is None else committed,
-                committed=committed,
+                beginning.at, self._ingest, committed=beginning.committed, completed=beginning.completed
             )
             self._partitions[number] = partition
         # Records may have been read, and left, before this seek.
         reader.seek(number, partition.progress.position)
         partition.suspended = False
         _log.info(
-            "partition assigned", partition=number, position=partition.progress.position, committed=committed, kept=kept
+            "partition assigned",
+            partition=number,
+            position=partition.progress.position,
+            committed=None if beginning.committed is None else beginning.committed.offset,
+            completed_ranges=len(partition.progress.completed_ranges()),
+            kept=kept,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """Where a partition begins, if it does not go on."""
+
+    at: Position
+    committed: Commit | None
+    completed: tuple[CompletedRange, ...]
+
+
+def _completed_ranges(commit: Commit, at: Position, end: int) -> tuple[CompletedRange, ...]:
+    """The completed ranges of a commit, as far as the topic holds them: one beyond its end would be waited for until it has grown."""
+    decoded = decode(commit.metadata, at)
+    problem = decoded.problem
+    held = tuple(each for each in decoded.ranges if each.last < end)
+    if len(held) < len(decoded.ranges):
+        problem = f"the topic ends at {end}, before some of its ranges"
+    if problem is not None:
+        _log.warning("metadata of the committed offset ignored", partition=at.partition, problem=problem)
+    return held

@@ -20,7 +20,7 @@ _FORMAT = "recharge/1"
 _DIGEST_BYTES = 8
 _CHECKSUM_BYTES = 8
 _OFFSET_BITS = 63
-_DIGEST_MODULUS = 2 ** (8 * _DIGEST_BYTES)
+_DIGEST_MODULUS = 1 << (8 * _DIGEST_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +89,26 @@ def decode(text: str, at: Position) -> Decoded:
     """What the metadata of the commit at this position says. Never raises: what cannot be used is told in `problem`."""
     if not text:
         return Decoded()
+    words = text.split(" ")
+    if len(words) != 3 or words[0] != _FORMAT:  # noqa: PLR2004  # the format has three words
+        return Decoded(problem=f"it is not in the format {_FORMAT}")
+    if words[1] != at.workflow_id:
+        return Decoded(problem=f"it belongs to {words[1]}, not to {at.workflow_id}")
     try:
-        words = text.split(" ")
-        if len(words) != 3 or words[0] != _FORMAT:  # noqa: PLR2004  # the format has three words
-            return Decoded(problem=f"it is not in the format {_FORMAT}")
-        if words[1] != at.workflow_id:
-            return Decoded(problem=f"it belongs to {words[1]}, not to {at.workflow_id}")
-        data = base64.b85decode(words[2])
-        body = data[_CHECKSUM_BYTES:]
-        if base64.b85encode(data).decode() != words[2]:
-            raise ValueError("it is not what base85 would write")
-        if data[:_CHECKSUM_BYTES] != _checksum(f"{_FORMAT} {at.workflow_id} ", body):
-            raise ValueError("its checksum is wrong")
+        body = _body(f"{_FORMAT} {at.workflow_id} ", words[2])
         return Decoded(tuple(_ranges(body, at.offset)))
     except ValueError as error:
         return Decoded(problem=f"it is damaged: {error}")
+
+
+def _body(head: str, text: str) -> bytes:
+    data = base64.b85decode(text)
+    if base64.b85encode(data).decode() != text:
+        raise ValueError("it is not what base85 would write")
+    checksum, body = data[:_CHECKSUM_BYTES], data[_CHECKSUM_BYTES:]
+    if checksum != _checksum(head, body):
+        raise ValueError("its checksum is wrong")
+    return body
 
 
 def _ranges(body: bytes, offset: int) -> Iterator[CompletedRange]:

@@ -45,7 +45,6 @@ class _Run:
 class PartitionProgress:
     """The progress of one partition under one assignment.
 
-    - *start*: the offset at which the assignment began to read.
     - *position*: the offset from which Kafka fetches next. Every record below it was either handed over or will never be.
     - *fetched*: a record that Kafka handed over under this assignment.
     - *started*: a fetched record whose lanes let it go (`Lanes.start_next`), so that its workflow is started or attached to.
@@ -60,7 +59,12 @@ class PartitionProgress:
     """
 
     def __init__(self, start: int, completed: Sequence[CompletedRange] = ()) -> None:
-        self.start = start
+        """Begin to read.
+
+        Args:
+            start: the offset from which Kafka fetches first.
+            completed: the completed ranges beyond it that an earlier assignment left, in their order.
+        """
         self._position = start
         self._not_passed: deque[int] = deque()
         self._passed_count = 0
@@ -208,6 +212,4 @@ class PartitionProgress:
 
 def _joined(one: _Run, following: _Run) -> _Run:
     digest = joined(one.range.digest, following.range.digest)
-    return _Run(
-        one.first_number, following.last_number, CompletedRange(one.range.first, following.range.last, digest)
-    )
+    return _Run(one.first_number, following.last_number, CompletedRange(one.range.first, following.range.last, digest))

@@ -15,21 +15,22 @@ from typing import Any
 
 import structlog
 
-from ingest import kafka_words
+from ingest import first_start, kafka_words
 from ingest.assignment import Assignment
+from ingest.committer import Committer
 from ingest.dead_letters import DeadLetters
+from ingest.instance import check_instance
 from ingest.kafka import Cluster, Edge, RecordReader
 from ingest.kafka_words import AssignmentLost, KafkaProblem
 from ingest.outage import Outage, backoff_s, unless
 from ingest.partition import AssignedPartition, OpenRecord
+from ingest.retention import RetentionWatch
 from ingest.starter import Starter
 from ingest.starter_words import FingerprintMismatch
 from recharge import limits
 from recharge.outcome import DEAD_LETTER_STATES
 from recharge.settings import IngestSettings, KafkaSettings
 
-_LAST_COMMIT_TIMEOUT_S = 3.0
-"""What a commit may take in a rebalance or at the end. What is not committed then is only looked at again."""
 _HEALTHY_AFTER_S = 30.0
 """A membership that lasted so long was a good one, after which waiting begins anew at the shortest."""
 
@@ -74,7 +75,9 @@ class Ingester:
     async def _join(self, stack: AsyncExitStack, stop: asyncio.Event) -> "Membership":
         cluster = await stack.enter_async_context(Cluster(self._kafka))
         await cluster.check_topics()
-        membership = Membership(self._kafka, self._ingest, self._starter, cluster, stop)
+        recorded = await first_start.settle(self._kafka, self._ingest, cluster, self._starter.intake_record)
+        assignment = Assignment(self._kafka, self._ingest, cluster, recorded)
+        membership = Membership(self._kafka, self._ingest.max_in_flight, self._starter, cluster, assignment, stop)
         stack.push_async_callback(membership.leave)
         await membership.join()
         return membership
@@ -83,29 +86,34 @@ class Ingester:
 class Membership:
     """One membership in the group: the consumer, the partitions that are ours, and the records in flight."""
 
-    def __init__(
-        self, kafka: KafkaSettings, ingest: IngestSettings, starter: Starter, cluster: Cluster, stop: asyncio.Event
+    def __init__(  # the parts that it holds together
+        self,
+        kafka: KafkaSettings,
+        in_flight_max: int,
+        starter: Starter,
+        cluster: Cluster,
+        assignment: Assignment,
+        stop: asyncio.Event,
     ) -> None:
         self._stop = stop
-        self._topic = kafka.topic
-        self._in_flight_max = ingest.max_in_flight
+        self._kafka = kafka
+        self._in_flight_max = in_flight_max
         self._starter = starter
         self._cluster = cluster
         self._dead_letters = DeadLetters(kafka)
-        self._assignment = Assignment(kafka, ingest, cluster)
+        self._assignment = assignment
         self._reader = RecordReader(kafka, self._on_revoked, self._on_assigned)
+        self._committer = Committer(assignment, self._reader, self._in_background)
         self._in_flight = 0
         self._one_by_one = False
         self._turns: list[AssignedPartition] = []
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
-        self._committing: asyncio.Task[None] | None = None
-        self._commit_due_s = 0.0
-        self._commit_outage = Outage(_log, "offsets cannot be committed; trying again", "offsets are committed again")
 
     async def join(self) -> None:
         """Connect and join the group."""
         await self._reader.start()
+        self._in_background(RetentionWatch(self._cluster, self._assignment).run())
 
     async def leave(self) -> None:
         """End everything that is under way, and leave the group."""
@@ -128,12 +136,16 @@ class Membership:
         while self._in_flight and time.monotonic() < deadline_s:
             await self._step()
         _log.info("intake stops", in_flight=self._in_flight)
-        await self._commit_last(self._offsets_to_commit())
+        await self._committer.commit_last(self._committer.due())
 
     async def _step(self) -> None:
-        await self._read()
+        try:
+            await self._read()
+        except KafkaProblem as problem:
+            # What ended the reading may be no more than the consequence of it.
+            raise self._failure or problem from problem
         self._start_more()
-        self._commit_if_due()
+        self._committer.commit_if_due()
         if self._failure is not None:
             raise self._failure
         # A poll that finds records at once never waits, so everybody else gets a turn here.
@@ -168,8 +180,9 @@ class Membership:
         # are left: it is sought to its beginning before it reads or commits anything.
         for partition in partitions:
             if self._assignment.get(partition.number) is partition:
-                partition.take_in(found.get(partition.number, []))
-                partition.progress.moved_on(await self._reader.position(partition.number))
+                position = await self._reader.position(partition.number)
+                if not partition.take_in(found.get(partition.number, []), position):
+                    self._reader.seek(partition.number, partition.progress.position)
         return bool(found)
 
     async def _stop_out_of_range(self, problem: kafka_words.PositionOutOfRange) -> None:
@@ -181,7 +194,7 @@ class Membership:
         earliest = await self._cluster.offsets(numbers, Edge.EARLIEST)
         end = await self._cluster.offsets(numbers, Edge.END)
         gone = kafka_words.offset_gone(
-            self._topic, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
+            self._kafka.topic, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
         )
         _log.error("partition stands still", partition=problem.partition, problem=str(gone))
 
@@ -196,7 +209,9 @@ class Membership:
         self._one_by_one = False
         for partition in partitions:
             partition.read_no_more()
-            unreadable = kafka_words.unreadable(self._topic, partition.number, partition.progress.position, problem)
+            unreadable = kafka_words.unreadable(
+                self._kafka.topic, partition.number, partition.progress.position, problem
+            )
             _log.error("partition stands still", partition=partition.number, problem=str(unreadable))
 
     # --- Carrying out -------------------------------------------------------------------------------------------------
@@ -238,58 +253,20 @@ class Membership:
             self._in_flight -= 1
             self._start_more()
 
-    # --- Committing ---------------------------------------------------------------------------------------------------
-
-    def _commit_if_due(self) -> None:
-        if time.monotonic() < self._commit_due_s or (self._committing is not None and not self._committing.done()):
-            return
-        if offsets := self._offsets_to_commit():
-            self._commit_due_s = time.monotonic() + limits.COMMIT_INTERVAL_S
-            self._committing = self._in_background(self._commit(offsets, limits.KAFKA_CALL_TIMEOUT_S))
-
-    def _offsets_to_commit(self) -> dict[AssignedPartition, int]:
-        """The commit offset of each partition that has a new one."""
-        found = {partition: partition.offset_to_commit for partition in self._assignment if not partition.suspended}
-        return {partition: offset for partition, offset in found.items() if offset is not None}
-
-    async def _commit(self, offsets: dict[AssignedPartition, int], timeout_s: float) -> None:
-        for partition, offset in offsets.items():
-            partition.commit_tried(offset)
-        try:
-            await self._reader.commit(
-                {partition.number: offset for partition, offset in offsets.items()}, timeout_s=timeout_s
-            )
-        except AssignmentLost as problem:
-            _log.info("commit refused", problem=str(problem))
-        except KafkaProblem as problem:
-            if problem.fatal:
-                raise
-            self._commit_outage.began(self, str(problem))
-        else:
-            self._commit_outage.over(self)
-            for partition, offset in offsets.items():
-                partition.commit_done(offset)
-                _log.info("offset committed", partition=partition.number, commit_offset=offset)
-
-    async def _commit_last(self, offsets: dict[AssignedPartition, int]) -> None:
-        """Commit once more, in the time that is left."""
-        if self._committing is not None:
-            # An older commit that is tried again would come after this one, and move the offset back.
-            self._committing.cancel()
-            await asyncio.gather(self._committing, return_exceptions=True)
-        if offsets:
-            await self._commit(offsets, _LAST_COMMIT_TIMEOUT_S)
-
     # --- Rebalancing --------------------------------------------------------------------------------------------------
 
-    async def _on_revoked(self) -> None:
-        offsets = self._offsets_to_commit()
+    async def _on_revoked(self) -> bool:
+        commits = self._committer.due()
         self._assignment.suspend()
         try:
-            await self._commit_last(offsets)
+            await self._committer.commit_last(commits)
+            if self._reader.was_put_out:
+                await check_instance(self._kafka, self._cluster)
         except KafkaProblem as problem:
             # aiokafka only logs what is raised here, so the loop raises it.
-            self._failure = self._failure or problem
+            if problem.fatal:
+                self._failure = self._failure or problem
+        return self._failure is None
 
     def _on_assigned(self, numbers: frozenset[int]) -> None:
         epoch = self._assignment.change(numbers)

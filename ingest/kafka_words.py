@@ -58,6 +58,16 @@ class RecordTooLarge(KafkaProblem):
     fatal = False
 
 
+class MetadataTooLarge(KafkaProblem):
+    """The broker keeps less metadata beside an offset than usual. Offsets can be committed without it."""
+
+    fatal = False
+
+
+class InstanceTaken(KafkaProblem):
+    """Another process has taken our place in the group, since it bears the same group instance id."""
+
+
 class PartitionProblem(KafkaProblem):
     """One partition cannot be read on; the others can."""
 
@@ -175,4 +185,21 @@ def record_too_large(topic: str, size_bytes: int) -> RecordTooLarge:
     return RecordTooLarge(
         f"The topic {topic!r} refuses a record of {size_bytes} bytes, headers included: raise its max.message.bytes well above that, "
         "and the broker's message.max.bytes where that is lower."
+    )
+
+
+def metadata_too_large() -> MetadataTooLarge:
+    """The broker refused the completed ranges for their size."""
+    return MetadataTooLarge(
+        "The brokers' offset.metadata.max.bytes is below Kafka's default of 4096: offsets are committed without the completed ranges, "
+        "so that a restart looks at those records again. Raise it."
+    )
+
+
+def instance_taken(instance_id: str, group: str, host: str | None) -> InstanceTaken:
+    """Another process joined the group under our group instance id."""
+    where = f" at {host.removeprefix('/')}" if host else ""
+    return InstanceTaken(
+        f"Another process{where} has taken the group instance id {instance_id!r} in the group {group!r}, so this one stops. "
+        "Give each ingester a RECHARGE_KAFKA__GROUP_INSTANCE_ID of its own, or none."
     )

@@ -218,11 +218,13 @@ class AssignedPartition:
         """Note a commit that is on its way, and may succeed although no answer comes."""
         self._commits_tried.add(commit)
 
-    def commit_done(self, commit: Commit) -> None:
-        """Note an acknowledged commit."""
+    def commit_done(self, commit: Commit) -> bool:
+        """Note an acknowledged commit. Returns whether the committed offset moved by it."""
+        moved = self._committed is None or commit.offset > self._committed.offset
         self._committed = commit
         self._committed_changes = commit.changes
         self._commits_tried.clear()
+        return moved
 
     def continues_from(self, committed: Commit | None) -> bool:
         """Whether what the group has committed is our own doing, so that nobody else had the partition in between."""

@@ -5,12 +5,10 @@ start whose answer was lost, or that of another ingester, or another record at t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeVar
 
 import structlog
-from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import (
     Client,
@@ -26,10 +24,10 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
 
 from ingest import starter_words as words
-from ingest.outage import Outage, backoff_s
+from ingest.intake_record import IntakeRecord
+from ingest.patience import DeletedError, Patience
 from recharge import contract, limits
 from recharge.contract import RechargeResult, RecordInput
 from recharge.outcome import FINAL_STATES, State
@@ -42,13 +40,8 @@ _OPEN_AFTER_S = 0.5
 """A duplicate whose result is not there by then is taken for open, and its memo is read: a closed one costs no further call."""
 _SUMMARY_CHARS_MAX = 120
 
-_Answer = TypeVar("_Answer")
 _Handle = WorkflowHandle[object, RechargeResult]
 _log = structlog.get_logger(__name__)
-
-
-class _DeletedError(Exception):
-    """The workflow is gone: deleted, or past its retention."""
 
 
 class Starter:
@@ -66,7 +59,9 @@ class Starter:
         self._task_queue = task_queue
         self._hash_key = hash_key
         self._eager = eager
-        self._outage = Outage(_log, "Temporal does not answer; waiting for it", "Temporal answers again")
+        self._patience = Patience(client.namespace)
+        self.intake_record = IntakeRecord(client, self._patience)
+        """Where it stands that an intake has begun."""
 
     async def check(self) -> None:
         """Wait for Temporal, and make sure that the namespace knows our search attributes.
@@ -75,7 +70,7 @@ class Starter:
             StarterProblem: somebody has to do something first.
         """
         request = ListSearchAttributesRequest(namespace=self._client.namespace)
-        registered = await self._patiently(
+        registered = await self._patience.ask(
             "check", lambda: self._client.operator_service.list_search_attributes(request, timeout=_RPC_TIMEOUT)
         )
         missing = [
@@ -97,7 +92,7 @@ class Starter:
             try:
                 handle, is_ours = await self._start(record, kafka_key)
                 result = await self._follow(record, handle, is_ours=is_ours)
-            except _DeletedError:
+            except DeletedError:
                 _log.warning(
                     "workflow was deleted before it was final, starting it again", workflow_id=record.workflow_id
                 )
@@ -109,7 +104,7 @@ class Starter:
     async def _start(self, record: RecordInput, kafka_key: bytes | None) -> tuple[_Handle, bool]:
         where = {"workflow_id": record.workflow_id, "partition": record.partition, "offset": record.offset}
         try:
-            handle: _Handle = await self._patiently(
+            handle: _Handle = await self._patience.ask(
                 record.workflow_id,
                 lambda: self._client.start_workflow(
                     contract.WORKFLOW_TYPE,
@@ -158,8 +153,9 @@ class Starter:
                 result = await (self._result(record, handle) if is_ours else self._result_of_duplicate(record, handle))
             except WorkflowFailureError as failure:
                 why = _said(failure)
-                if _is_mismatch(failure):
-                    raise words.fingerprint_mismatch(record, f"of another record ({why})") from failure
+                mismatch = _mismatch(failure)
+                if mismatch is not None:
+                    raise words.fingerprint_mismatch(record, f"of another record ({mismatch})") from failure
             except (TypeError, ValueError, KeyError, RuntimeError) as error:
                 why = f"its result cannot be read: {error}"
             else:
@@ -169,7 +165,7 @@ class Starter:
             handle, is_ours = await self._newer_run(record, handle, why), False
 
     async def _result(self, record: RecordInput, handle: _Handle) -> RechargeResult:
-        return await self._patiently(record.workflow_id, lambda: handle.result(rpc_timeout=_LONG_POLL_TIMEOUT))
+        return await self._patience.ask(record.workflow_id, lambda: handle.result(rpc_timeout=_LONG_POLL_TIMEOUT))
 
     async def _result_of_duplicate(self, record: RecordInput, handle: _Handle) -> RechargeResult:
         waiting = asyncio.create_task(self._result(record, handle))
@@ -188,7 +184,7 @@ class Starter:
         None where the run is in a state that the SDK has no word for, such as paused: it is open, and can be awaited.
         """
         try:
-            described = await self._patiently(record.workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
+            described = await self._patience.ask(record.workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
         except ValueError as error:
             _log.info("workflow is in a state unknown to the SDK", workflow_id=record.workflow_id, problem=str(error))
             return None
@@ -224,46 +220,6 @@ class Starter:
                 )
             await asyncio.sleep(limits.HELD_LANE_POLL_S)
 
-    async def _patiently(self, who: str, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
-        """Repeat a call until Temporal answers it.
-
-        Raises:
-            _DeletedError: there is no such workflow.
-            StarterProblem: waiting cannot help.
-        """
-        tries = 0
-        try:
-            while True:
-                try:
-                    answer = await call()
-                except RPCError as error:
-                    self._raise_where_final(error)
-                    self._outage.began(who, f"{error.status.name}: {error.message}")
-                    await asyncio.sleep(backoff_s(tries))
-                    tries += 1
-                else:
-                    self._outage.over(who)
-                    return answer
-        except WorkflowAlreadyStartedError:
-            self._outage.over(who)
-            raise
-        finally:
-            self._outage.forget(who)
-
-    def _raise_where_final(self, error: RPCError) -> None:
-        namespace = self._client.namespace
-        match error.status:
-            case RPCStatusCode.NOT_FOUND:
-                if any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details):
-                    raise words.namespace_missing(namespace) from error
-                raise _DeletedError from error
-            case RPCStatusCode.INVALID_ARGUMENT if "search attribute" in error.message.lower():
-                raise words.start_refused(error.message, namespace) from error
-            case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
-                raise words.not_allowed(error.message) from error
-            case _:
-                return
-
 
 def _summary(record: RecordInput) -> str:
     if record.transfer is None:
@@ -279,10 +235,11 @@ def _said(failure: WorkflowFailureError) -> str:
     return f"{type(failure.cause).__name__}: {failure.cause}"
 
 
-def _is_mismatch(failure: WorkflowFailureError) -> bool:
+def _mismatch(failure: WorkflowFailureError) -> ApplicationError | None:
+    """The activity's own words where the ledger holds another record at this position."""
     cause: BaseException | None = failure.cause
     while cause is not None:
         if isinstance(cause, ApplicationError) and cause.type == contract.ERROR_FINGERPRINT_MISMATCH:
-            return True
+            return cause
         cause = cause.__cause__
-    return False
+    return None

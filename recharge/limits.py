@@ -55,7 +55,7 @@ REASON_CHARS_MAX = 1000
 ANSWER_BYTES_MAX = 256 * KIB
 """A longer answer is cut off and unknown: no provider needs it, and it would fill the memory."""
 
-CALLS_IN_FLIGHT_MAX = 200
+CALLS_IN_FLIGHT_MAX = 100
 """Concurrent calls of one process. Each holds a socket and a task slot; more than this only queues at the provider."""
 
 CALL_TIMEOUT_S_MIN = 1.0
@@ -98,7 +98,9 @@ DEAD_WORKER_S_MAX = 5.0
 
 HEARTBEAT_TIMEOUT_S = 4.0
 HEARTBEAT_INTERVAL_S = 1.0
-"""A regular activity's dead worker is found within HEARTBEAT_TIMEOUT_S; the SDK sends a heartbeat at most every 0.8 of it."""
+HEARTBEAT_THROTTLE_S = 2.0
+"""A regular activity's dead worker is found within HEARTBEAT_TIMEOUT_S. The SDK sends one of our heartbeats every
+HEARTBEAT_THROTTLE_S at most: each is a call to the server, and two of them fit into the time-out."""
 
 ACTIVITY_SLACK_S = 30.0
 """What an activity may take beyond the provider's call: opening and closing the attempt in a slow ledger."""
@@ -115,7 +117,7 @@ STICKY_TIMEOUT_S = 2.0
 """How long a workflow task waits for the worker that knows its workflow, before any worker may have it. A killed worker costs
 each of its records this much once; a busy one only a replay."""
 
-ACTIVITIES_IN_FLIGHT_MAX = 200
+ACTIVITIES_IN_FLIGHT_MAX = 100
 """Activity slots of one worker. A record in doubt holds none between two looks."""
 
 WORKFLOWS_CACHED_MAX = 2000
@@ -218,7 +220,8 @@ _check(
     "a record in base64 must leave room for its decoded fields in a payload",
 )
 _check(CUT_RECORD_BYTES < RECORD_BYTES_MAX, "a cut record must be smaller than the limit that it exceeded")
-_check(HEARTBEAT_INTERVAL_S * 3 <= HEARTBEAT_TIMEOUT_S, "three heartbeats must fit into the heartbeat time-out")
+_check(HEARTBEAT_THROTTLE_S * 2 <= HEARTBEAT_TIMEOUT_S, "two heartbeats must fit into the heartbeat time-out")
+_check(HEARTBEAT_INTERVAL_S <= HEARTBEAT_THROTTLE_S, "a heartbeat must be there when the SDK may send one")
 _check(HEARTBEAT_TIMEOUT_S <= DEAD_WORKER_S_MAX, "a dead worker must be found within five seconds")
 _check(LEDGER_LOCK_WAIT_S < LEDGER_TRANSACTION_TIMEOUT_S, "MySQL must give up a lock before we give up the transaction")
 _check(LEDGER_TRANSACTION_TIMEOUT_S < ACTIVITY_SLACK_S, "an activity must outlast one transaction beyond its call")

@@ -160,9 +160,10 @@ class ProviderSettings(Section):
             raise ValueError(
                 "lookup_forgets_after_s|must be longer than lookup_first_after_s, or the provider is never asked"
             )
-        if self.lookup_forgets_after_s <= self.timeout_s + limits.DEADLINE_GRACE_S + self.processing_time_s:
+        earliest_s = self.timeout_s + limits.DEADLINE_GRACE_S + self.processing_time_s
+        if self.lookup_forgets_after_s - limits.LOOKUP_TIMEOUT_S <= earliest_s:
             raise ValueError(
-                "lookup_forgets_after_s|must be longer than timeout_s + processing_time_s, or 'not found' never counts"
+                "lookup_forgets_after_s|must be longer than timeout_s + processing_time_s and a look-up, or 'not found' never counts"
             )
         if self.key_lifetime_s <= 2 * self.timeout_s + limits.KEY_MARGIN_S:
             raise ValueError(

@@ -226,7 +226,9 @@ def not_found_counts(rules: NotFoundRules, *, asked_at: datetime, opened_at: dat
     """Tell whether 'not found' is a verdict, by the time at which the provider was asked.
 
     Before the provider's longest processing time has passed since our last byte may have left, it may still begin;
-    after it has begun to forget references, it says nothing. All times are MySQL's.
+    after it has begun to forget references, it says nothing, and the answer may come as late as a look-up may take. All
+    times are MySQL's.
     """
     earliest = deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S + rules.processing_time_s)
-    return earliest < asked_at < opened_at + timedelta(seconds=rules.forgets_after_s)
+    latest = opened_at + timedelta(seconds=rules.forgets_after_s - limits.LOOKUP_TIMEOUT_S)
+    return earliest < asked_at < latest

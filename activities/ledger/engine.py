@@ -74,6 +74,8 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
         connect_args=arguments,
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
+        # Every transaction ends in a commit, a roll-back or a closed connection; to roll back once more is a round trip for nothing.
+        pool_reset_on_return=None,
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=limits.LEDGER_TRANSACTION_TIMEOUT_S,

@@ -213,7 +213,7 @@ class Ledger(LedgerEngine):
                 )
             state = State(row["state"])
             if state not in FINAL_STATES:
-                await _finalise(connection, record, state, judged)
+                await _finalise(connection, record, judged)
             return _result(record, judged)
 
         return await self.transact(work)
@@ -276,10 +276,7 @@ async def _record_invalid(connection: AsyncConnection, record: RecordInput, find
     return RechargeResult(State.INVALID, record.fingerprint, reason)
 
 
-async def _finalise(connection: AsyncConnection, record: RecordInput, state: State, judged: Finding) -> None:
-    if judged.state is State.SKIPPED and state is State.SENDING:
-        # Its workflow ended before it could tell of its call. Nothing is skipped while it is being sent, so the decision holds it first.
-        await move(connection, record, State.HELD)
+async def _finalise(connection: AsyncConnection, record: RecordInput, judged: Finding) -> None:
     await move(
         connection,
         record,

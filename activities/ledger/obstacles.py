@@ -107,12 +107,13 @@ async def find_obstacle(
 ) -> Obstacle | None:
     """What stands in the way of a record's first sending, or of a further one that has become stale. `owner` owns what it claims."""
     if not facts:
-        if owner is not None:
-            state = State.HELD if record.duplicate_requests is DuplicateRequests.HOLD else State.REJECTED
-            return Obstacle(state, f"duplicate of {owner}: the same request was made there")
+        # What the old source had done must not be done again, and that it repeats a request is no news there: so this comes first.
         twin = await _twin(connection, record)
         if twin is not None:
             return Obstacle(State.HELD, f"the same content stands in the ledger as {twin}, under another source")
+        if owner is not None:
+            state = State.HELD if record.duplicate_requests is DuplicateRequests.HOLD else State.REJECTED
+            return Obstacle(state, f"duplicate of {owner}: the same request was made there")
     if all(attempt.outcome in {Outcome.NOT_SENT, Outcome.NOT_CHARGED} for attempt in facts):
         return _stale(record, now)
     return None

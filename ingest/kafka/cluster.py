@@ -1,7 +1,7 @@
 """Questions to the cluster, beside the consumer: are the topics as they have to be, and what is committed."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import IntEnum
 from types import TracebackType
@@ -9,8 +9,14 @@ from typing import Any, Self
 
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.protocol.admin import DescribeConfigsRequest
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.admin import DescribeConfigsRequest, DescribeGroupsRequest
+from aiokafka.protocol.commit import (
+    OffsetCommitRequest,
+    OffsetFetchRequest,
+    OffsetFetchResponse_v0,
+    OffsetFetchResponse_v1,
+)
+from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 
@@ -20,15 +26,14 @@ from recharge.settings import KafkaSettings
 
 _TOPIC_RESOURCE = 2
 _READ_COMMITTED = 1
-_GROUP_LEVEL_VERSION = 2
-"""From this version on OffsetFetch has an error of its own, which aiokafka's helpers ignore: it looks like 'no offsets' there."""
-
+_UUID_CHARS = 36
 _RETRY_S = 0.1
 _NO_COORDINATOR = (
     errors.GroupCoordinatorNotAvailableError,
     errors.GroupLoadInProgressError,
     errors.NotCoordinatorForGroupError,
 )
+_GROUP_HAS_MEMBERS = (errors.UnknownMemberIdError, errors.IllegalGenerationError, errors.RebalanceInProgressError)
 
 
 class Edge(IntEnum):
@@ -67,7 +72,7 @@ class Cluster:
         """
         await self.leaders(self._settings.topic, "RECHARGE_KAFKA__TOPIC")
         await self.leaders(self._settings.dead_letters, "RECHARGE_KAFKA__DEAD_LETTER_TOPIC")
-        policy = await self._topic_setting("cleanup.policy")
+        policy = await self.topic_setting("cleanup.policy")
         if "compact" in policy:
             raise words.topic_compacted(self._settings.topic, policy)
 
@@ -83,7 +88,8 @@ class Cluster:
                 raise error(topic)
             return {partition["partition"]: partition["leader"] for partition in described["partitions"]}
 
-    async def _topic_setting(self, name: str) -> str:
+    async def topic_setting(self, name: str) -> str:
+        """One setting of the topic as it is in force, its default included; empty where the brokers do not know it."""
         topic = self._settings.topic
         async with self._calling(f"asking for the topic's {name}", "DescribeConfigs", f"topic {topic!r}"):
             response = await self._ask(DescribeConfigsRequest([(_TOPIC_RESOURCE, topic, [name])]))
@@ -105,15 +111,44 @@ class Cluster:
                         committed[partition] = (offset, metadata or "")
             return committed
 
-    async def _ask_coordinator(self, request: OffsetFetchRequest) -> Any:  # noqa: ANN401  # aiokafka's answers have no types
+    async def commit_while_stopped(self, offsets: Mapping[int, int]) -> bool:
+        """Commit offsets for the group without being a member of it. Returns False where it has members, which the broker refuses."""
+        group, topic = self._settings.group_id, self._settings.topic
+        commits = [(partition, offset, "") for partition, offset in sorted(offsets.items())]
+        request = OffsetCommitRequest(
+            group,
+            OffsetCommitRequest.DEFAULT_GENERATION_ID,
+            JoinGroupRequest.UNKNOWN_MEMBER_ID,
+            OffsetCommitRequest.DEFAULT_RETENTION_TIME,
+            [(topic, commits)],
+        )
+        async with self._calling("committing the first offsets", "Read", f"topic {topic!r}"):
+            try:
+                await self._ask_coordinator(request)
+            except _GROUP_HAS_MEMBERS:
+                return False
+            return True
+
+    async def host_of_instance(self, instance_id: str) -> str | None:
+        """The host of the group's member that bears this instance id, or None where there is no such member."""
+        group = self._settings.group_id
+        async with self._calling("asking for the group's members", "Describe", f"group {group!r}"):
+            response = await self._ask_coordinator(DescribeGroupsRequest([group]))
+            for described in response.groups:
+                for member_id, _, host, *_ in described[5]:
+                    # The broker makes a static member's id of its instance id, a hyphen and a UUID.
+                    if member_id[: -_UUID_CHARS - 1] == instance_id:
+                        return str(host)
+        return None
+
+    async def _ask_coordinator(self, request: Any) -> Any:  # noqa: ANN401  # aiokafka's requests and answers have no types
         """Ask the group's coordinator, until there is one: a new cluster, and one whose leaders move, has none for a moment."""
         while True:
             try:
                 coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, self._settings.group_id)
                 response = await self._client.send(coordinator, request)
-                if response.API_VERSION < _GROUP_LEVEL_VERSION:
-                    raise errors.IncompatibleBrokerVersion("the broker is older than Kafka 0.11")
-                _raise_for(response.error_code, self._settings.group_id)
+                for error_code in _group_errors(response):
+                    _raise_for(error_code, self._settings.group_id)
             except _NO_COORDINATOR:
                 await asyncio.sleep(_RETRY_S)
             else:
@@ -138,6 +173,19 @@ class Cluster:
 
     async def _ask(self, request: object) -> Any:  # noqa: ANN401  # aiokafka's answers have no types
         return await self._client.send(self._client.get_random_node(), request)
+
+
+def _group_errors(response: Any) -> list[int]:  # noqa: ANN401  # aiokafka's answers have no types
+    """The errors in an answer of the group's coordinator, but for those of single partitions of an OffsetFetch."""
+    match response:
+        case OffsetFetchResponse_v0() | OffsetFetchResponse_v1():
+            raise errors.IncompatibleBrokerVersion("the broker is older than Kafka 0.11")
+        case _ if response.API_KEY == OffsetFetchRequest.API_KEY:
+            return [response.error_code]
+        case _ if response.API_KEY == OffsetCommitRequest.API_KEY:
+            return [error_code for _, partitions in response.topics for _, error_code in partitions]
+        case _:
+            return [described[0] for described in response.groups]
 
 
 def _raise_for(error_code: int, what: str) -> None:

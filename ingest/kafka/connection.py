@@ -23,6 +23,17 @@ _STOP_S = 5.0
 """How long closing a client may take, its goodbye to the group included."""
 
 
+class _FencedInstanceIdError(errors.BrokerResponseError):  # type: ignore[misc]  # aiokafka has no types
+    """Another member bears our group instance id (KIP-345). aiokafka 0.14 takes it for an unknown error, which hides what it is."""
+
+    errno = 82
+    message = "FENCED_INSTANCE_ID"
+    description = "Another member of the group has the same group instance id."
+
+
+errors.kafka_errors[_FencedInstanceIdError.errno] = _FencedInstanceIdError
+
+
 def milliseconds(seconds: float) -> int:
     """Seconds as aiokafka wants them."""
     return round(seconds * 1000)
@@ -94,6 +105,9 @@ async def calling(
     except (errors.CommitFailedError, errors.IllegalStateError) as error:
         raise words.AssignmentLost(f"The group changed hands while {doing} ({error}).") from error
     except errors.KafkaError as error:
+        # aiokafka wraps what it does not expect, so the name is all that is left of it.
+        if _FencedInstanceIdError.__name__ in repr(error):
+            raise words.instance_taken(settings.group_instance_id or "", settings.group_id, None) from error
         raise words.unreachable(settings.bootstrap_servers, f"{error} while {doing}") from error
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition, errors
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from ingest import kafka_words as words
@@ -49,15 +50,15 @@ class KafkaRecord:
 class RecordReader:
     """One member of the consumer group, from `start` to `stop`.
 
-    `on_revoked` is awaited before the partitions are given back, and may still commit. `on_assigned` is told the whole new assignment
-    and must return at once. Records of a partition that was just assigned may come before anybody has said where to begin: the
-    caller leaves them and seeks.
+    `on_revoked` is awaited before the partitions are given back, and may still commit; where it returns False, this member does not
+    join again. `on_assigned` is told the whole new assignment and must return at once. Records of a partition that was just assigned
+    may come before anybody has said where to begin: the caller leaves them and seeks.
     """
 
     def __init__(
         self,
         settings: KafkaSettings,
-        on_revoked: Callable[[], Awaitable[None]],
+        on_revoked: Callable[[], Awaitable[bool]],
         on_assigned: Callable[[frozenset[int]], None],
     ) -> None:
         self._settings = settings
@@ -106,6 +107,11 @@ class RecordReader:
         if not await closed_in_time(self._consumer.stop()):
             # A stop that failed half-way leaves the connections open, and aiokafka has no other way to close them.
             await closed_in_time(self._consumer._client.close())  # noqa: SLF001
+
+    @property
+    def was_put_out(self) -> bool:
+        """Whether the group does not know this member any more: its session ended, or its instance id is somebody else's now."""
+        return bool(self._consumer._coordinator.member_id == JoinGroupRequest.UNKNOWN_MEMBER_ID)  # noqa: SLF001  # no other way to ask
 
     async def poll(
         self, partitions: Collection[int], *, records_max: int, timeout_s: float
@@ -162,16 +168,22 @@ class RecordReader:
         except errors.IllegalStateError as error:
             raise words.AssignmentLost(f"Partition {partition} is not ours any more.") from error
 
-    async def commit(self, offsets: Mapping[int, int], *, timeout_s: float = limits.KAFKA_CALL_TIMEOUT_S) -> None:
-        """Commit an offset for each of these partitions.
+    async def commit(
+        self, commits: Mapping[int, tuple[int, str]], *, timeout_s: float = limits.KAFKA_CALL_TIMEOUT_S
+    ) -> None:
+        """Commit an offset with its metadata for each of these partitions.
 
         Raises:
             AssignmentLost: a partition is not ours any more.
+            MetadataTooLarge: the broker keeps less metadata than usual.
             KafkaProblem: the commit may or may not have been carried out.
         """
-        commits = {self._at(partition): OffsetAndMetadata(offset, "") for partition, offset in offsets.items()}
+        named = {self._at(partition): OffsetAndMetadata(*commit) for partition, commit in commits.items()}
         async with self._calling("committing offsets", timeout_s):
-            await self._consumer.commit(commits)
+            try:
+                await self._consumer.commit(named)
+            except errors.OffsetMetadataTooLargeError as error:
+                raise words.metadata_too_large() from error
 
 
 def as_kafka_record(record: ConsumerRecord[bytes | None, bytes | None]) -> KafkaRecord:
@@ -183,16 +195,20 @@ def as_kafka_record(record: ConsumerRecord[bytes | None, bytes | None]) -> Kafka
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     def __init__(
-        self, on_revoked: Callable[[], Awaitable[None]], on_assigned: Callable[[frozenset[int]], None]
+        self, on_revoked: Callable[[], Awaitable[bool]], on_assigned: Callable[[frozenset[int]], None]
     ) -> None:
         self._on_revoked = on_revoked
         self._on_assigned = on_assigned
+        self._was_assigned = False
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Give everything back, since aiokafka revokes every partition in every rebalance."""
-        if revoked:
-            await self._on_revoked()
+        del revoked
+        if self._was_assigned and not await self._on_revoked():
+            # The only way out of aiokafka's coordinator that does not join the group once more.
+            raise asyncio.CancelledError
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Hand the new assignment on."""
+        self._was_assigned = True
         self._on_assigned(frozenset(at.partition for at in assigned))

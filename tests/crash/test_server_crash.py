@@ -65,7 +65,7 @@ async def test_an_answer_that_came_while_mysql_was_away_is_written_when_it_is_ba
     charges = (await service.charges()).total()
     await service.send(0, value(simulate=["charge+delay:2+ok"]))
     await own_stack.simulator.client.wait_for_charges(f"{service.site.source}:", charges + 1, FINAL_TIMEOUT_S)
-    own_stack.mysql.kill()
+    await own_stack.mysql.process.kill_and_wait()
     await until_logged(worker, "the answer waits for the ledger")
     await own_stack.mysql.start()
     await assert_all_charged_once(service)

@@ -256,9 +256,7 @@ async def _fingerprints_on_topic(service: Service) -> dict[int, str]:
 async def test_a_request_that_was_produced_twice_is_carried_out_once(make_service: ServiceMaker) -> None:
     service = await make_service(2)
     repeated = value(requestId="r-1", phoneNumberDonor="34600111222", amount="11")
-    await service.send(
-        0, value(requestId="r-1"), repeated, value(requestId="r-2"), value(), value()
-    )
+    await service.send(0, value(requestId="r-1"), repeated, value(requestId="r-2"), value(), value())
     service.site.spawn("worker")
     service.site.spawn("ingest")
     await service.until_committed({0: 5})

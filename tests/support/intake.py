@@ -59,8 +59,9 @@ class Corner:
         )
 
     async def committed(self) -> dict[int, int]:
-        """The committed offsets."""
-        return await self.stack.kafka.committed(self.site.group, self.site.topic)
+        """The committed offsets that have moved from the start of their partition."""
+        committed = await self.stack.kafka.committed(self.site.group, self.site.topic)
+        return {partition: offset for partition, offset in committed.items() if offset > 0}
 
     async def until_committed(self, expected: Mapping[int, int], timeout_s: float = FINAL_TIMEOUT_S) -> None:
         """Wait until exactly these offsets are committed."""

@@ -48,6 +48,16 @@ class Service(Corner):
         """Send records to a partition."""
         await self.stack.kafka.produce(self.site.topic, [(key, raw, partition, []) for raw in values])
 
+    async def until_drained(self, timeout_s: float = FINAL_TIMEOUT_S) -> None:
+        """Wait until everything in the topic is committed; a partition without records need not be."""
+        ends = await self.stack.kafka.end_offsets(self.site.topic)
+
+        async def all_committed() -> bool:
+            committed = await self.committed()
+            return all(committed.get(partition, 0) == end for partition, end in ends.items())
+
+        await wait_until(all_committed, timeout_s, f"{ends} is committed in {self.site.topic}", interval_s=0.1)
+
     async def posts(self) -> Counter[tuple[int, int]]:
         """How many POSTs of each record reached the provider."""
         posts = await self.stack.simulator.client.posts(f"{self.site.source}:")

@@ -28,7 +28,8 @@ def test_the_limits_as_they_are_agree() -> None:
     [
         {"RECORD_BYTES_MAX": "MIB"},
         {"CUT_RECORD_BYTES": "RECORD_BYTES_MAX"},
-        {"HEARTBEAT_INTERVAL_S": "2.0"},
+        {"HEARTBEAT_INTERVAL_S": "2.5"},
+        {"HEARTBEAT_THROTTLE_S": "2.5"},
         {"HEARTBEAT_TIMEOUT_S": "6.0"},
         {"LEDGER_LOCK_WAIT_S": "50"},
         {"LEDGER_TRANSACTION_TIMEOUT_S": "30.0"},

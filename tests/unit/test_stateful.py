@@ -158,6 +158,8 @@ class Ledger:
     def close_attempt(self, number: int, outcome: Outcome, status: int | None) -> None:
         mine = self.rows[number - 1]
         later = self.rows[-1].facts.number > number
+        if self.keys is not None and mine.facts.verdict is None:
+            later = False  # a repetition under the same key is the same recharge
         if mine.facts.outcome is not outcome:
             contradicts = late_answer_contradicts(outcome, self.state, later_attempt=later)
             if (self.state in FINAL_STATES or later) and (contradicts or later):
@@ -181,8 +183,9 @@ class Ledger:
             self._judge_waiting(Verdict.CHARGED, LOOKUP_VERDICT)
         elif answer is LookupAnswer.REFUSED:
             self._judge_waiting(None, LOOKUP_VERDICT)
-        elif answer is LookupAnswer.NOT_FOUND and not acknowledged:
-            if not_found_is_a_verdict(self.rows, NOT_FOUND, asked_at):
+        elif answer is LookupAnswer.NOT_FOUND:
+            counts = not acknowledged and not_found_is_a_verdict(self.rows, NOT_FOUND, asked_at)
+            if counts:
                 self._judge_waiting(Verdict.NOT_CHARGED, LOOKUP_VERDICT)
 
     def decide(self, wish: Wish) -> str | None:

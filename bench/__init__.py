@@ -1,0 +1,1 @@
+"""Benchmarks: figures with their yardsticks, measured in one run on the local stack. No test depends on them."""
