@@ -63,6 +63,18 @@ def test_every_range_is_kept_while_there_is_room(count: int) -> None:
     assert len(kept) == count or (len(kept) < count and len(encode(AT, many(len(kept) + 1))) == len(text))
 
 
+def test_a_small_range_is_not_kept_where_a_nearer_one_had_no_room() -> None:
+    ranges = many(1000)
+    kept = len(decode(encode(AT, ranges), AT).ranges)
+    previous = ranges[kept - 1].last
+    far = CompletedRange(previous + 2**61, previous + 2**61 + 2**60, 1)
+    near = CompletedRange(far.last + 1, far.last + 1, 2)
+    for count in range(kept - 3, kept):
+        mixed = [*ranges[:count], far, near]
+        found = list(decode(encode(AT, mixed), AT).ranges)
+        assert found == mixed[: len(found)]
+
+
 def test_without_ranges_there_is_no_metadata_and_none_is_no_problem() -> None:
     assert encode(AT, []) == ""
     assert decode("", AT).problem is None

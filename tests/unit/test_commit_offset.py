@@ -182,6 +182,25 @@ def restarted(final: dict[int, str], first: int) -> PartitionProgress:
     return PartitionProgress(first, before.completed_ranges())
 
 
+def test_records_that_became_final_in_any_order_are_passed_together_and_those_after_them_too() -> None:
+    progress = PartitionProgress(0)
+    for offset in range(8):
+        progress.fetched(offset, "a")
+    for offset in (2, 1, 5, 4):
+        progress.final(offset)
+    assert [(each.first, each.last) for each in progress.completed_ranges()] == [(1, 2), (4, 5)]
+    progress.final(0)
+    assert progress.commit_offset == 3
+    progress.final(6)
+    progress.final(3)
+    assert progress.commit_offset == 7
+    progress.fetched(8, "a")
+    progress.final(8)
+    assert [(each.first, each.last) for each in progress.completed_ranges()] == [(8, 8)]
+    progress.final(7)
+    assert (progress.commit_offset, progress.completed_ranges()) == (9, [])
+
+
 def test_a_record_of_a_completed_range_is_not_started_again_and_counts_as_final() -> None:
     progress = restarted({2: "a", 3: "b", 6: "c"}, 1)
     assert progress.fetched(1, "blocking") is Arrival.OPEN
