@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,6 +29,13 @@ from devstack.site import Site
 from devstack.stack import Devstack
 
 TIMEOUT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Devstack]:
+    """A stack of these tests' own: they kill and freeze its servers, which the other tests' connections would not forgive."""
+    async with Devstack(tmp_path_factory.mktemp("own-devstack")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

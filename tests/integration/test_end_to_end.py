@@ -28,9 +28,7 @@ DRAINED_TIMEOUT_S = 150.0
 
 async def produce(stack: Devstack, site: Site, values: Sequence[bytes], *, partitions: int = 1) -> None:
     """Send records to the partitions in turn."""
-    await stack.kafka.produce(
-        site.topic, [(b"key", raw, number % partitions, []) for number, raw in enumerate(values)]
-    )
+    await stack.kafka.produce(site.topic, [(b"key", raw, number % partitions, []) for number, raw in enumerate(values)])
 
 
 async def drained(stack: Devstack, site: Site, timeout_s: float = DRAINED_TIMEOUT_S) -> None:
@@ -175,7 +173,9 @@ async def test_an_unknown_outcome_without_a_look_up_is_never_sent_again_and_hold
     await wait_until(in_doubt, 30, "the record is in doubt")
 
     async def shown() -> bool:
-        found = [run async for run in client.list_workflows(f"WorkflowId = '{workflow_id}' AND RechargeStatus = 'in_doubt'")]
+        found = [
+            run async for run in client.list_workflows(f"WorkflowId = '{workflow_id}' AND RechargeStatus = 'in_doubt'")
+        ]
         return len(found) == 1
 
     await wait_until(shown, 30, "the Web UI's search finds it by RechargeStatus")

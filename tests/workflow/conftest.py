@@ -10,7 +10,7 @@ from tests.support.records import record
 from tests.workflow.stage import Stage
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 async def stage(client: Client) -> AsyncIterator[Stage]:
     """The stage, open for the whole package."""
     async with Stage(client, "workflow-stage", "stage").open() as opened:
