@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.obstacles import find_obstacle, other_owner
@@ -51,9 +52,9 @@ async def read_attempts(connection: AsyncConnection, workflow_id: str, *, lock: 
     ]
 
 
-async def read_decided(connection: AsyncConnection, workflow_id: str) -> Decided | None:
-    """The newest decision of a person that was not refused, by a locking read."""
-    query = (
+def newest_decision(workflow_id: str) -> Select[Any]:
+    """The query for the newest decision of a person that was not refused."""
+    return (
         select(operator_actions)
         .where(
             operator_actions.c.workflow_id == workflow_id,
@@ -62,8 +63,12 @@ async def read_decided(connection: AsyncConnection, workflow_id: str) -> Decided
         )
         .order_by(operator_actions.c.id.desc())
         .limit(1)
-        .with_for_update()
     )
+
+
+async def read_decided(connection: AsyncConnection, workflow_id: str) -> Decided | None:
+    """The newest decision of a person that was not refused, by a locking read."""
+    query = newest_decision(workflow_id).with_for_update()
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         return None

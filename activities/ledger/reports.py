@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.decisions import Decisions
 from activities.ledger.engine import LedgerEngine
+from activities.ledger.reading import newest_decision
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge.outcome import FINAL_STATES, Action, State, Verdict
@@ -208,7 +209,8 @@ async def _newest(connection: AsyncConnection, table: Table, workflow_id: str) -
 
 async def _reason(connection: AsyncConnection, row: RowMapping, attempt: RowMapping | None) -> str:
     """Why a record waits, from the rows alone."""
-    action = await _newest_decision(connection, row["workflow_id"])
+    query = newest_decision(row["workflow_id"])
+    action = (await connection.execute(query)).mappings().one_or_none()
     if action is not None and _is_not_applied(action, row, attempt):
         told = f"{action['action']}, by {action['decided_by']}: {action['note']}"
         return f"it is decided ({told}), and no worker has taken that yet"
@@ -219,20 +221,6 @@ async def _reason(connection: AsyncConnection, row: RowMapping, attempt: RowMapp
     if row["state"] == State.PENDING:
         return f"attempt {attempt['number']} was accepted and has no final answer yet"
     return f"nobody knows whether attempt {attempt['number']} was carried out"
-
-
-async def _newest_decision(connection: AsyncConnection, workflow_id: str) -> RowMapping | None:
-    query = (
-        select(operator_actions)
-        .where(
-            operator_actions.c.workflow_id == workflow_id,
-            operator_actions.c.refused_because.is_(None),
-            operator_actions.c.action.in_([action.value for action in Action]),
-        )
-        .order_by(operator_actions.c.id.desc())
-        .limit(1)
-    )
-    return (await connection.execute(query)).mappings().one_or_none()
 
 
 def _is_not_applied(action: RowMapping, row: RowMapping, attempt: RowMapping | None) -> bool:
