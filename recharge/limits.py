@@ -233,6 +233,7 @@ _check(
     SOURCE_CHARS_MAX + TOPIC_CHARS_MAX + 10 + 19 + 3 <= WORKFLOW_ID_CHARS_MAX,
     "every position must fit into a workflow id",
 )
+_check(TOPIC_CHARS_MAX <= SEARCH_ATTRIBUTE_CHARS_MAX, "every topic must fit into its search attribute")
 _check(RETRY_FIRST_S <= RETRY_MAX_S <= RETRY_AFTER_S_MAX, "the backoff must widen towards its limit")
 _check(
     SOURCE_CHARS_MAX + TOPIC_CHARS_MAX + 10 + 19 + 3 + 100 <= COMMIT_METADATA_CHARS_MAX,

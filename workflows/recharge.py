@@ -127,38 +127,14 @@ class RechargeWorkflow:
 
     async def _first_attempt(self, record: RecordInput) -> Finding:
         try:
-            return await self._unless_called(
-                record,
-                workflow.start_activity(
-                    RECHARGE_ACTIVITY,
-                    RechargeTask(record, first=True),
-                    result_type=Finding,
-                    start_to_close_timeout=_CALL_TIMEOUT,
-                    heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-                    retry_policy=_ONCE,
-                    cancellation_type=_AFTER_THE_CALL,
-                    summary=telling.call(record),
-                ),
-            )
+            return await self._unless_called(record, _start_recharge(record, first=True))
         except ActivityError as error:
             if isinstance(error.cause, ApplicationError) and error.cause.non_retryable:
                 raise
             return Finding(State.RETRYING, telling.without_outcome(error))
 
     async def _send_again(self, record: RecordInput) -> Finding:
-        return await self._unless_called(
-            record,
-            workflow.start_activity(
-                RECHARGE_ACTIVITY,
-                RechargeTask(record, first=False),
-                result_type=Finding,
-                start_to_close_timeout=_CALL_TIMEOUT,
-                heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-                retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
-                cancellation_type=_AFTER_THE_CALL,
-                summary=telling.call(record),
-            ),
-        )
+        return await self._unless_called(record, _start_recharge(record, first=False))
 
     async def _wait_for_certainty(self, record: RecordInput, finding: Finding) -> Finding:
         """Wait in one activity that Temporal runs again and again: that costs no history, however long it takes."""
@@ -265,3 +241,17 @@ class RechargeWorkflow:
         if state is not self._status:
             self._status = state
             workflow.upsert_search_attributes([STATUS.value_set(state)])
+
+
+def _start_recharge(record: RecordInput, *, first: bool) -> workflow.ActivityHandle[Finding]:
+    """Start the activity that sends: once the first time, then by Temporal's retry policy for as long as sending again is safe."""
+    return workflow.start_activity(
+        RECHARGE_ACTIVITY,
+        RechargeTask(record, first=first),
+        result_type=Finding,
+        start_to_close_timeout=_CALL_TIMEOUT,
+        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+        retry_policy=_ONCE if first else _FOR_AS_LONG_AS_IT_TAKES,
+        cancellation_type=_AFTER_THE_CALL,
+        summary=telling.call(record),
+    )

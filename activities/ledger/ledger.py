@@ -110,11 +110,9 @@ class Ledger(LedgerEngine):
                     f"{record.workflow_id}: the attempt that was just sent is not in the ledger; rows of the ledger are never deleted"
                 )
             state = State(row["state"])
-            later = rows[-1].facts.number > mine.facts.number
-            if self._keys is not None and mine.facts.verdict is None:
-                later = (
-                    False  # A repetition under the same key is the same recharge, so this answer speaks of it as well.
-                )
+            # A repetition under the same key is the same recharge, so an answer to the first speaks of it as well.
+            repeated = self._keys is not None and mine.facts.verdict is None
+            later = rows[-1].facts.number > mine.facts.number and not repeated
             facts = await close(connection, record, mine, answer, state, later_attempt=later)
             known = [facts if attempt is mine else attempt.facts for attempt in rows]
             now = (await connection.execute(select(NOW))).scalar_one() if answer.outcome is Outcome.UNKNOWN else None
@@ -211,8 +209,7 @@ class Ledger(LedgerEngine):
                 raise LedgerContradiction(
                     f"{record.workflow_id}: asked to record {finding.state}, but the ledger says: {judged.said}"
                 )
-            state = State(row["state"])
-            if state not in FINAL_STATES:
+            if State(row["state"]) not in FINAL_STATES:
                 await _finalise(connection, record, judged)
             return _result(record, judged)
 
