@@ -1,4 +1,4 @@
-"""Heartbeats of a regular activity, so that Temporal finds its dead worker within seconds."""
+"""Heartbeats of a regular activity, so that Temporal finds its dead worker within seconds. A local one has those of its workflow task."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,6 +12,9 @@ from recharge import limits
 @asynccontextmanager
 async def heartbeats() -> AsyncIterator[None]:
     """Send a heartbeat at a steady interval while the body runs. They carry no details: those are throttled and may be lost."""
+    if activity.info().is_local:
+        yield
+        return
 
     async def beat() -> None:
         # Most activities end before the first one is due, and cost the server nothing.

@@ -35,7 +35,10 @@ class Recharge:
         """Carry the record's recharge out, or find out that this was done, is in doubt, or may not be done.
 
         A first task returns whatever was found. A later one fails for as long as sending again is safe, and Temporal tries it again.
+        A local one may find that it has no room, and leaves the sending to the task queue (`sending`, nothing was touched).
         """
+        if activity.info().is_local and len(self._calls) >= limits.LOCAL_CALLS_MAX:
+            return Finding(State.SENDING, "it is sent by the task queue, since the workflow tasks have their fill of calls")
         # The deadline is counted from before the opening transaction, so it never lies after the row's own by MySQL's clock.
         deadline_s = boottime_s() + self._timeout_s
         try:

@@ -104,7 +104,9 @@ def _temporal_worker(
         workflow_runner=UnsandboxedWorkflowRunner(),
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_TIMEOUT_S),
         max_cached_workflows=limits.WORKFLOWS_CACHED_MAX,
+        max_concurrent_workflow_tasks=limits.WORKFLOW_TASKS_IN_FLIGHT_MAX,
         max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
+        max_concurrent_local_activities=limits.LOCAL_ACTIVITIES_IN_FLIGHT_MAX,
         max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_THROTTLE_S),
         # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
         graceful_shutdown_timeout=timedelta(seconds=timeout_s + limits.ACTIVITY_SLACK_S),

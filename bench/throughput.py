@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import psutil
 from temporalio.client import Client
@@ -10,7 +10,7 @@ from temporalio.client import Client
 from activities.migrations import migrate
 from app.temporal import register_search_attributes
 from bench import bare
-from devstack.processes import ManagedProcess, wait_until
+from devstack.processes import wait_until
 from devstack.simulator.client import Rule
 from devstack.site import Site
 from devstack.stack import Devstack
@@ -35,6 +35,8 @@ class Result:
     name: str
     per_s: float
     cpu_ms_each: float
+    servers_cpu_ms_each: dict[str, float] = field(default_factory=dict)
+    """The same of each server of the local stack, which share the machine with us."""
 
 
 def _value(number: int) -> bytes:
@@ -65,19 +67,19 @@ async def end_to_end(stack: Devstack, name: str, case: Case) -> Result:
     )
     process = site.spawn("run")
     try:
-        began_s, cpu_s = await _until_first(stack, site, process)
+        await stack.simulator.client.wait_for_posts(f"{site.source}:", 1, 60)
+        began_s, cpu_s, servers_cpu_s = time.monotonic(), _cpu_s(process.pid), _servers_cpu_s(stack)
         await _until_committed(stack, site)
         took_s = time.monotonic() - began_s
-        cpu_ms = (_cpu_s(process) - cpu_s) / case.records * 1000
+        cpu_ms = (_cpu_s(process.pid) - cpu_s) / case.records * 1000
+        servers = {
+            name: round((after_s - servers_cpu_s[name]) / case.records * 1000, 1)
+            for name, after_s in _servers_cpu_s(stack).items()
+        }
     finally:
         await process.terminate(60)
         await stack.simulator.client.clear_rules()
-    return Result(f"{case.ordering} order, provider {case.provider_ms} ms", case.records / took_s, cpu_ms)
-
-
-async def _until_first(stack: Devstack, site: Site, process: ManagedProcess) -> tuple[float, float]:
-    await stack.simulator.client.wait_for_posts(f"{site.source}:", 1, 60)
-    return time.monotonic(), _cpu_s(process)
+    return Result(f"{case.ordering} order, provider {case.provider_ms} ms", case.records / took_s, cpu_ms, servers)
 
 
 async def _until_committed(stack: Devstack, site: Site) -> None:
@@ -88,9 +90,13 @@ async def _until_committed(stack: Devstack, site: Site) -> None:
     await wait_until(all_committed, _DRAINED_TIMEOUT_S, "everything is committed", interval_s=0.5)
 
 
-def _cpu_s(process: ManagedProcess) -> float:
-    times = psutil.Process(process.pid).cpu_times()
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
+
+
+def _servers_cpu_s(stack: Devstack) -> dict[str, float]:
+    return {server.name: _cpu_s(server.pid) for server in stack.servers}
 
 
 async def measure(stack: Devstack, cases: list[Case], *, bare_count: int, in_flight: int) -> list[Result]:

@@ -55,7 +55,7 @@ REASON_CHARS_MAX = 1000
 ANSWER_BYTES_MAX = 256 * KIB
 """A longer answer is cut off and unknown: no provider needs it, and it would fill the memory."""
 
-CALLS_IN_FLIGHT_MAX = 100
+CALLS_IN_FLIGHT_MAX = 150
 """Concurrent calls of one process. Each holds a socket and a task slot; more than this only queues at the provider."""
 
 CALL_TIMEOUT_S_MIN = 1.0
@@ -108,7 +108,19 @@ ACTIVITY_SLACK_S = 30.0
 RECORD_RESULT_TIMEOUT_S = 60.0
 """Start-to-close of `record_result`, which is one transaction; it retries for as long as it takes."""
 
-WORKFLOW_TASK_TIMEOUT_S = 10.0
+WORKFLOW_TASK_TIMEOUT_S = 5.0
+"""How long a dead worker's workflow task goes unnoticed. The SDK renews it while a local activity runs in it, however long that takes."""
+
+WORKFLOW_TASKS_IN_FLIGHT_MAX = 50
+"""Workflow tasks of one worker at the same time. The first attempt runs inside one, so this many records are begun together; the time-out
+of a task counts from its start, and a machine that does this many in less than half of it never meets it."""
+
+LOCAL_CALLS_MAX = 30
+"""Calls of one worker that may be in flight before a first attempt goes by the task queue instead of inside its workflow task. A slow
+provider would fill every slot else, and a person's decision would wait behind it."""
+
+LOCAL_ACTIVITIES_IN_FLIGHT_MAX = 50
+"""Every workflow task runs one local activity at a time, so none ever waits for a slot."""
 
 DECISION_TIMEOUT_S = 10.0
 """How long a command waits for the workflow to take a person's decision. The decision stands in the ledger by then."""
@@ -225,6 +237,16 @@ _check(HEARTBEAT_INTERVAL_S <= HEARTBEAT_THROTTLE_S, "a heartbeat must be there 
 _check(HEARTBEAT_TIMEOUT_S <= DEAD_WORKER_S_MAX, "a dead worker must be found within five seconds")
 _check(LEDGER_LOCK_WAIT_S < LEDGER_TRANSACTION_TIMEOUT_S, "MySQL must give up a lock before we give up the transaction")
 _check(LEDGER_TRANSACTION_TIMEOUT_S < ACTIVITY_SLACK_S, "an activity must outlast one transaction beyond its call")
+_check(LOCAL_CALLS_MAX < WORKFLOW_TASKS_IN_FLIGHT_MAX, "calls must leave workflow tasks free for decisions")
+_check(
+    WORKFLOW_TASKS_IN_FLIGHT_MAX <= LOCAL_ACTIVITIES_IN_FLIGHT_MAX,
+    "every workflow task must find a slot for its local activity",
+)
+_check(
+    LOCAL_CALLS_MAX + ACTIVITIES_IN_FLIGHT_MAX <= CALLS_IN_FLIGHT_MAX,
+    "every activity must find a socket for its call",
+)
+_check(WORKFLOW_TASK_TIMEOUT_S <= DEAD_WORKER_S_MAX, "a dead worker must be found within five seconds")
 _check(
     KAFKA_HEARTBEAT_INTERVAL_S * 3 <= KAFKA_SESSION_TIMEOUT_S, "three heartbeats must fit into Kafka's session time-out"
 )

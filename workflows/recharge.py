@@ -11,7 +11,7 @@ from typing import assert_never
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from recharge import limits
@@ -126,12 +126,18 @@ class RechargeWorkflow:
                 assert_never(finding.state)
 
     async def _first_attempt(self, record: RecordInput) -> Finding:
+        """Send once, in this very workflow task; or by the task queue, where the worker has no room for that or a rate to keep."""
         try:
-            return await self._unless_called(record, _start_recharge(record, first=True))
-        except ActivityError as error:
-            if isinstance(error.cause, ApplicationError) and error.cause.non_retryable:
+            finding = await self._unless_called(record, _start_local_recharge(record))
+            if finding.state is State.SENDING and not self._is_called:
+                return await self._unless_called(record, _start_recharge(record, first=True))
+        except (ActivityError, ApplicationError) as error:
+            # A failed local activity raises its own error, a regular one wraps it.
+            cause = error.cause if isinstance(error, ActivityError) else error
+            if isinstance(cause, ApplicationError) and cause.non_retryable:
                 raise
-            return Finding(State.RETRYING, telling.without_outcome(error))
+            return Finding(State.RETRYING, telling.without_outcome(cause or error))
+        return finding
 
     async def _send_again(self, record: RecordInput) -> Finding:
         return await self._unless_called(record, _start_recharge(record, first=False))
@@ -160,7 +166,7 @@ class RechargeWorkflow:
         handle.cancel()
         try:
             found = await handle
-        except ActivityError as error:
+        except (ActivityError, ApplicationError, CancelledError) as error:
             if not is_cancelled_exception(error):
                 raise
             return await self._look(record)
@@ -243,8 +249,24 @@ class RechargeWorkflow:
             workflow.upsert_search_attributes([STATUS.value_set(state)])
 
 
+def _start_local_recharge(record: RecordInput) -> workflow.ActivityHandle[Finding]:
+    """Start the first sending inside the workflow task: no event and no dispatch, and the whole way of a record that succeeds is one task.
+
+    It runs again where its worker dies before the task is completed; the ledger answers then what became of the attempt.
+    """
+    return workflow.start_local_activity(
+        RECHARGE_ACTIVITY,
+        RechargeTask(record, first=True),
+        result_type=Finding,
+        start_to_close_timeout=_CALL_TIMEOUT,
+        retry_policy=_ONCE,
+        cancellation_type=_AFTER_THE_CALL,
+        summary=telling.call(record),
+    )
+
+
 def _start_recharge(record: RecordInput, *, first: bool) -> workflow.ActivityHandle[Finding]:
-    """Start the activity that sends: once the first time, then by Temporal's retry policy for as long as sending again is safe."""
+    """Start the regular activity that sends: once the first time, then by Temporal's retry policy for as long as sending again is safe."""
     return workflow.start_activity(
         RECHARGE_ACTIVITY,
         RechargeTask(record, first=first),

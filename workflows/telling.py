@@ -46,12 +46,11 @@ def result(finding: Finding) -> str:
     return f"{finding.state}: {finding.said}"
 
 
-def without_outcome(error: exceptions.ActivityError) -> str:
+def without_outcome(cause: BaseException) -> str:
     """Why an attempt ended without an outcome, for people."""
-    cause = error.cause
     if isinstance(cause, exceptions.TimeoutError):
         return "the worker was lost before it could tell an outcome"
-    return f"no outcome: {cause or error}"
+    return f"no outcome: {cause}"
 
 
 def story(record: RecordInput, finding: Finding, now: datetime) -> str:

@@ -1,7 +1,7 @@
 """What an answer does to its attempt's row, in time or late."""
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import bindparam, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.errors import LedgerContradiction
@@ -14,6 +14,17 @@ from recharge.outcome import FINAL_STATES, State
 from recharge.sending import AttemptFacts, late_answer_contradicts
 
 log = structlog.get_logger(__name__)
+
+_CLOSE = (
+    update(attempts)
+    .where(
+        attempts.c.workflow_id == bindparam("closed_id"),
+        attempts.c.number == bindparam("closed_number"),
+        attempts.c.token == bindparam("closed_token"),
+    )
+    .values(closed_at=func.coalesce(attempts.c.closed_at, NOW), verdict=None, verdict_by=None, verdict_at=None)
+)
+_CLOSE_LATE = _CLOSE.values(late_at=NOW)
 
 
 async def close(
@@ -50,25 +61,18 @@ async def close(
                 said=answer.said,
             )
         return facts
-    late = {"late_outcome": answer.outcome, "late_at": NOW} if given_up else {}
     result = await connection.execute(
-        update(attempts)
-        .where(
-            attempts.c.workflow_id == record.workflow_id,
-            attempts.c.number == facts.number,
-            attempts.c.token == mine.token,
-        )
-        .values(
-            closed_at=NOW if mine.closed_at is None else attempts.c.closed_at,
-            outcome=answer.outcome,
-            status=answer.status,
-            error=cut_reason(answer.said),
-            provider_reference=answer.provider_reference,
-            verdict=None,
-            verdict_by=None,
-            verdict_at=None,
-            **late,
-        )
+        _CLOSE_LATE if given_up else _CLOSE,
+        {
+            "closed_id": record.workflow_id,
+            "closed_number": facts.number,
+            "closed_token": mine.token,
+            "outcome": answer.outcome,
+            "status": answer.status,
+            "error": cut_reason(answer.said),
+            "provider_reference": answer.provider_reference,
+        }
+        | ({"late_outcome": answer.outcome} if given_up else {}),
     )
     if result.rowcount != 1:
         raise LedgerContradiction(

@@ -105,7 +105,7 @@ class Decisions(LedgerEngine):
             mine = await _own_row(connection, wish.workflow_id, token)
             if mine is not None:
                 return Ruling(wish.workflow_id, state, mine["refused_because"])
-            rows = await read_attempts(connection, wish.workflow_id, lock=True)
+            rows = await read_attempts(connection, wish.workflow_id)
             decided = await read_decided(connection, wish.workflow_id)
             now = (await connection.execute(select(NOW))).scalar_one()
             refused = _refusal(wish, row, rows, decided, now, processing_time_s)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import RowMapping, func, insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger import lookups as lookup_rows
@@ -17,8 +17,8 @@ from activities.ledger.decisions import Wish, insert_action
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.obstacles import claim, find_obstacle
-from activities.ledger.reading import AttemptRow, read_attempts, read_decided, read_facts
-from activities.ledger.rows import NOW, after, cut_reason, insert_row, lock_row, move, new_row
+from activities.ledger.reading import AttemptRow, Known, read_facts, read_known
+from activities.ledger.rows import NOW, cut_reason, insert_row, lock_row, move, new_row
 from activities.ledger.tables import attempts
 from activities.profile import Answer, LookupReading
 from recharge import limits
@@ -27,6 +27,10 @@ from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State
 from recharge.sending import Facts, KeyRules, NotFoundRules, judge
 
 log = structlog.get_logger(__name__)
+
+_INSERT_ATTEMPT = insert(attempts).values(
+    opened_at=NOW, deadline_at=text("UTC_TIMESTAMP(6) + INTERVAL :timeout_us MICROSECOND")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +83,17 @@ class Ledger(LedgerEngine):
                     return await _insert_attempt(connection, record, token, timeout_s, ())
                 await _follow(connection, record, State.SENDING, finding)
                 return finding
-            row = await _locked(connection, record)
-            rows = await read_attempts(connection, record.workflow_id, lock=True)
+            known = await _known(connection, record)
+            rows = known.attempts
             if rows and rows[-1].token == token:
                 return Opened(rows[-1].facts.number, token, _after_unknown(rows[:-1]))
             if not rows:
                 await claim(connection, record)
-            finding = judge(await read_facts(connection, record, row, rows), self._keys)
+            finding = judge(await read_facts(connection, record, known), self._keys)
             if finding.state is State.SENDING:
                 await move(connection, record, State.SENDING)
                 return await _insert_attempt(connection, record, token, timeout_s, rows)
-            await _follow(connection, record, State(row["state"]), finding)
+            await _follow(connection, record, State(known.row["state"]), finding)
             return finding
 
         return await self.transact(work)
@@ -102,8 +106,8 @@ class Ledger(LedgerEngine):
         """
 
         async def work(connection: AsyncConnection) -> Finding:
-            row = await _locked(connection, record)
-            rows = await read_attempts(connection, record.workflow_id, lock=True)
+            known = await _known(connection, record)
+            row, rows = known.row, known.attempts
             mine = next((attempt for attempt in rows if attempt.token == token), None)
             if mine is None:
                 raise LedgerContradiction(
@@ -114,12 +118,12 @@ class Ledger(LedgerEngine):
             repeated = self._keys is not None and mine.facts.verdict is None
             later = rows[-1].facts.number > mine.facts.number and not repeated
             facts = await close(connection, record, mine, answer, state, later_attempt=later)
-            known = [facts if attempt is mine else attempt.facts for attempt in rows]
+            all_facts = [facts if attempt is mine else attempt.facts for attempt in rows]
             now = (await connection.execute(select(NOW))).scalar_one() if answer.outcome is Outcome.UNKNOWN else None
             finding = judge(
                 Facts(
                     state,
-                    known,
+                    all_facts,
                     now=now,
                     reason=row["reason"],
                     provider_reference=row["provider_reference"],
@@ -137,15 +141,15 @@ class Ledger(LedgerEngine):
         """What is known now: has an answer come late, has a person decided, and when was the provider last asked?"""
 
         async def work(connection: AsyncConnection) -> LookupFacts:
-            row = await lock_row(connection, record)
+            known = await read_known(connection, record)
             now = (await connection.execute(select(NOW))).scalar_one()
-            if row is None:
+            if known is None:
                 # Asked before anything was sent, by a cancellation that came first.
                 return LookupFacts(Finding(State.SENDING, "nothing was sent so far"), now, None, 0, None)
-            rows = await read_attempts(connection, record.workflow_id, lock=True)
-            finding = judge(await read_facts(connection, record, row, rows), self._keys)
+            rows = known.attempts
+            finding = judge(await read_facts(connection, record, known), self._keys)
             if finding.state is State.HELD:
-                await _hold(connection, record, State(row["state"]), finding.said)
+                await _hold(connection, record, State(known.row["state"]), finding.said)
             asked, answered_at = await lookup_rows.history(
                 connection, record.workflow_id, rows[-1].facts.number if rows else 0
             )
@@ -165,16 +169,16 @@ class Ledger(LedgerEngine):
         """Write down one question and its answer, pass the verdict that follows from it, and tell where that leads."""
 
         async def work(connection: AsyncConnection) -> Finding:
-            row = await _locked(connection, record)
-            rows = await read_attempts(connection, record.workflow_id, lock=True)
+            known = await _known(connection, record)
+            rows = known.attempts
             acknowledged = await lookup_rows.acknowledged(connection, record.workflow_id, rows)
             await lookup_rows.insert_lookup(connection, record.workflow_id, attempt.facts.number, reading, asked_at)
             current = rows[-1] if rows else None
-            if State(row["state"]) not in FINAL_STATES and current is not None and current.token == attempt.token:
+            if State(known.row["state"]) not in FINAL_STATES and current is not None and current.token == attempt.token:
                 counts = not acknowledged and lookup_rows.counts(rows, rules, asked_at)
                 await lookup_rows.pass_verdict(connection, record.workflow_id, rows, reading, counts=counts)
-                rows = await read_attempts(connection, record.workflow_id, lock=True)
-            return judge(await read_facts(connection, record, row, rows), self._keys)
+                known = await _known(connection, record)
+            return judge(await read_facts(connection, record, known), self._keys)
 
         return await self.transact(work)
 
@@ -183,13 +187,13 @@ class Ledger(LedgerEngine):
 
         async def work(connection: AsyncConnection) -> None:
             await insert_row(connection, new_row(record, State.HELD))
-            row = await _locked(connection, record)
-            if State(row["state"]) in FINAL_STATES:
+            known = await _known(connection, record)
+            state, decided = State(known.row["state"]), known.decided
+            if state in FINAL_STATES:
                 return
-            decided = await read_decided(connection, record.workflow_id)
             if decided is None or decided.action is not Action.HOLD:
                 await insert_action(connection, Wish(record.workflow_id, Action.HOLD, by, note))
-            await _hold(connection, record, State(row["state"]), f"on hold by {by}: {note}")
+            await _hold(connection, record, state, f"on hold by {by}: {note}")
 
         await self.transact(work)
 
@@ -202,27 +206,26 @@ class Ledger(LedgerEngine):
         async def work(connection: AsyncConnection) -> RechargeResult:
             if finding.state is State.INVALID:
                 return await _record_invalid(connection, record, finding)
-            row = await _locked(connection, record)
-            rows = await read_attempts(connection, record.workflow_id, lock=True)
-            judged = judge(await read_facts(connection, record, row, rows), self._keys)
+            known = await _known(connection, record)
+            judged = judge(await read_facts(connection, record, known), self._keys)
             if judged.state not in FINAL_STATES:
                 raise LedgerContradiction(
                     f"{record.workflow_id}: asked to record {finding.state}, but the ledger says: {judged.said}"
                 )
-            if State(row["state"]) not in FINAL_STATES:
+            if State(known.row["state"]) not in FINAL_STATES:
                 await _finalise(connection, record, judged)
             return _result(record, judged)
 
         return await self.transact(work)
 
 
-async def _locked(connection: AsyncConnection, record: RecordInput) -> RowMapping:
-    row = await lock_row(connection, record)
-    if row is None:
+async def _known(connection: AsyncConnection, record: RecordInput) -> Known:
+    known = await read_known(connection, record)
+    if known is None:
         raise LedgerContradiction(
             f"{record.workflow_id}: it has no row in the ledger although it was worked on; rows are never deleted"
         )
-    return row
+    return known
 
 
 async def _fresh(connection: AsyncConnection, record: RecordInput) -> Facts:
@@ -249,11 +252,8 @@ async def _insert_attempt(
     connection: AsyncConnection, record: RecordInput, token: str, timeout_s: float, before: Sequence[AttemptRow]
 ) -> Opened:
     number = before[-1].facts.number + 1 if before else 1
-    await connection.execute(
-        insert(attempts).values(
-            workflow_id=record.workflow_id, number=number, token=token, opened_at=NOW, deadline_at=after(timeout_s)
-        )
-    )
+    attempt = {"workflow_id": record.workflow_id, "number": number, "token": token}
+    await connection.execute(_INSERT_ATTEMPT, attempt | {"timeout_us": round(timeout_s * 1_000_000)})
     return Opened(number, token, _after_unknown(before))
 
 
@@ -263,7 +263,7 @@ def _after_unknown(before: Sequence[AttemptRow]) -> bool:
 
 async def _record_invalid(connection: AsyncConnection, record: RecordInput, finding: Finding) -> RechargeResult:
     reason = cut_reason(record.invalid_reason or finding.said)
-    row = new_row(record, State.INVALID) | {"reason": reason, "resolved_by": ResolvedBy.INTAKE, "final_at": NOW}
+    row = new_row(record, State.INVALID) | {"reason": reason, "resolved_by": ResolvedBy.INTAKE}
     if not await insert_row(connection, row):
         known = await lock_row(connection, record)
         if known is None or State(known["state"]) is not State.INVALID:
@@ -282,7 +282,6 @@ async def _finalise(connection: AsyncConnection, record: RecordInput, judged: Fi
         reason=cut_reason(judged.reason),
         status=judged.status,
         resolved_by=judged.resolved_by,
-        final_at=func.utc_timestamp(6),
     )
 
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,6 +18,15 @@ from recharge.contract import DuplicateRequests, RecordInput
 from recharge.outcome import Outcome, State, Verdict
 from recharge.privacy import phone_digits
 from recharge.sending import AttemptFacts, Obstacle
+
+_CLAIM = insert(request_claims).values(claimed_at=NOW)
+_TWIN = (
+    select(recharges.c.workflow_id)
+    .where(recharges.c.content_digest == bindparam("same_digest"), recharges.c.source != bindparam("own_source"))
+    .order_by(recharges.c.id)
+    .limit(1)
+    .with_for_update(read=True)
+)
 
 
 def claims_of(record: RecordInput) -> list[str]:
@@ -39,9 +48,7 @@ async def claim(connection: AsyncConnection, record: RecordInput) -> str | None:
     """
     for claimed in claims_of(record):
         try:
-            await connection.execute(
-                insert(request_claims).values(claim=claimed, workflow_id=record.workflow_id, claimed_at=NOW)
-            )
+            await connection.execute(_CLAIM, {"claim": claimed, "workflow_id": record.workflow_id})
         except IntegrityError as error:
             if not is_duplicate(error):
                 raise
@@ -121,14 +128,8 @@ async def find_obstacle(
 
 async def _twin(connection: AsyncConnection, record: RecordInput) -> str | None:
     """A record of another source with the same key and value. Our own row stands already, so that of two at once one sees the other."""
-    query = (
-        select(recharges.c.workflow_id)
-        .where(recharges.c.content_digest == record.content_digest, recharges.c.source != record.source)
-        .order_by(recharges.c.id)
-        .limit(1)
-        .with_for_update(read=True)
-    )
-    twin: str | None = await connection.scalar(query)
+    which = {"same_digest": record.content_digest, "own_source": record.source}
+    twin: str | None = await connection.scalar(_TWIN, which)
     return twin
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, select
+from sqlalchemy import RowMapping, Select, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.obstacles import find_obstacle, other_owner
-from activities.ledger.rows import NOW
-from activities.ledger.tables import attempts, lookups, operator_actions
+from activities.ledger.rows import AT_POSITION, NOW, ROW_COLUMNS, position_of, refuse_another
+from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge.contract import RecordInput
 from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, State, Verdict
 from recharge.sending import AttemptFacts, Decided, Facts
@@ -26,41 +26,95 @@ class AttemptRow:
     closed_at: datetime | None
 
 
-async def read_attempts(connection: AsyncConnection, workflow_id: str, *, lock: bool) -> list[AttemptRow]:
-    """All attempts of a record, oldest first; locked where a decision to send rests on them."""
-    query = select(attempts).where(attempts.c.workflow_id == workflow_id).order_by(attempts.c.number)
-    rows = (await connection.execute(query.with_for_update() if lock else query)).mappings().all()
-    return [
-        AttemptRow(
-            facts=AttemptFacts(
-                number=row["number"],
-                outcome=None if row["outcome"] is None else Outcome(row["outcome"]),
-                verdict=None if row["verdict"] is None else Verdict(row["verdict"]),
-                verdict_by=row["verdict_by"],
-                status=row["status"],
-                error=row["error"],
-                provider_reference=row["provider_reference"],
-                opened_at=row["opened_at"],
-                late=row["late_at"] is not None,
-            ),
-            token=row["token"],
-            opened_at=row["opened_at"],
-            deadline_at=row["deadline_at"],
-            closed_at=row["closed_at"],
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A record's row, its attempts (oldest first) and the newest decision about it, all read and locked by one statement."""
+
+    row: RowMapping
+    attempts: list[AttemptRow]
+    decided: Decided | None
+
+
+_DECISION = (
+    operator_actions.c.refused_because.is_(None),
+    operator_actions.c.action.in_([action.value for action in Action]),
+)
+_ATTEMPT_COLUMNS = tuple(column.label(f"attempt_{column.name}") for column in attempts.c)
+_DECIDED_COLUMNS = tuple(column.label(f"decided_{column.name}") for column in operator_actions.c)
+# Built once: to compose a statement costs more than to run it. The record's row comes first in it and so is locked first, as everywhere.
+_KNOWN = (
+    select(*ROW_COLUMNS, *_ATTEMPT_COLUMNS, *_DECIDED_COLUMNS)
+    .select_from(
+        recharges.outerjoin(attempts, attempts.c.workflow_id == recharges.c.workflow_id).outerjoin(
+            operator_actions, and_(operator_actions.c.workflow_id == recharges.c.workflow_id, *_DECISION)
         )
-        for row in rows
-    ]
+    )
+    .where(*AT_POSITION)
+    .with_for_update()
+)
+
+
+async def read_known(connection: AsyncConnection, record: RecordInput) -> Known | None:
+    """Lock and read everything that a decision about the record rests on; None where it has no row.
+
+    Raises FingerprintMismatch where the row belongs to another record of the same position.
+    """
+    found = (await connection.execute(_KNOWN, position_of(record))).mappings().all()
+    if not found:
+        return None
+    refuse_another(record, found[0])
+    by_number = {row["attempt_number"]: _attempt(row, "attempt_") for row in found if row["attempt_id"] is not None}
+    decisions = {row["decided_id"]: _decided(row, "decided_") for row in found if row["decided_id"] is not None}
+    return Known(
+        found[0],
+        [by_number[number] for number in sorted(by_number)],
+        decisions[max(decisions)] if decisions else None,
+    )
+
+
+async def read_attempts(connection: AsyncConnection, workflow_id: str) -> list[AttemptRow]:
+    """All attempts of a record, oldest first, by a locking read."""
+    query = select(attempts).where(attempts.c.workflow_id == workflow_id).order_by(attempts.c.number).with_for_update()
+    return [_attempt(row) for row in (await connection.execute(query)).mappings()]
+
+
+def _attempt(row: RowMapping, prefix: str = "") -> AttemptRow:
+    def value(name: str) -> Any:  # noqa: ANN401  # a column's value
+        return row[prefix + name]
+
+    return AttemptRow(
+        facts=AttemptFacts(
+            number=value("number"),
+            outcome=None if value("outcome") is None else Outcome(value("outcome")),
+            verdict=None if value("verdict") is None else Verdict(value("verdict")),
+            verdict_by=value("verdict_by"),
+            status=value("status"),
+            error=value("error"),
+            provider_reference=value("provider_reference"),
+            opened_at=value("opened_at"),
+            late=value("late_at") is not None,
+        ),
+        token=value("token"),
+        opened_at=value("opened_at"),
+        deadline_at=value("deadline_at"),
+        closed_at=value("closed_at"),
+    )
+
+
+def _decided(row: RowMapping, prefix: str = "") -> Decided:
+    return Decided(
+        Action(row[f"{prefix}action"]),
+        row[f"{prefix}decided_by"],
+        row[f"{prefix}note"],
+        row[f"{prefix}provider_reference"],
+    )
 
 
 def newest_decision(workflow_id: str) -> Select[Any]:
     """The query for the newest decision of a person that was not refused."""
     return (
         select(operator_actions)
-        .where(
-            operator_actions.c.workflow_id == workflow_id,
-            operator_actions.c.refused_because.is_(None),
-            operator_actions.c.action.in_([action.value for action in Action]),
-        )
+        .where(operator_actions.c.workflow_id == workflow_id, *_DECISION)
         .order_by(operator_actions.c.id.desc())
         .limit(1)
     )
@@ -70,15 +124,12 @@ async def read_decided(connection: AsyncConnection, workflow_id: str) -> Decided
     """The newest decision of a person that was not refused, by a locking read."""
     query = newest_decision(workflow_id).with_for_update()
     row = (await connection.execute(query)).mappings().one_or_none()
-    if row is None:
-        return None
-    return Decided(Action(row["action"]), row["decided_by"], row["note"], row["provider_reference"])
+    return None if row is None else _decided(row)
 
 
-async def read_facts(
-    connection: AsyncConnection, record: RecordInput, row: RowMapping, rows: list[AttemptRow]
-) -> Facts:
+async def read_facts(connection: AsyncConnection, record: RecordInput, known: Known) -> Facts:
     """Gather what `recharge.sending.judge` needs, under the lock of the record's row."""
+    row, rows = known.row, known.attempts
     state = State(row["state"])
     if state in FINAL_STATES:
         return Facts(
@@ -109,7 +160,7 @@ async def read_facts(
     return Facts(
         state=state,
         attempts=attempt_facts,
-        decided=await read_decided(connection, record.workflow_id),
+        decided=known.decided,
         lookup=None if lookup is None else LookupAnswer(lookup),
         obstacle=await find_obstacle(connection, record, attempt_facts, now, owner),
         now=now,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select, text, update
+from sqlalchemy import RowMapping, bindparam, func, select, update
 from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,7 +10,7 @@ from activities.ledger.errors import FingerprintMismatch, LedgerContradiction
 from activities.ledger.tables import recharges
 from recharge import limits
 from recharge.contract import RecordInput
-from recharge.outcome import PREDECESSORS, State
+from recharge.outcome import FINAL_STATES, PREDECESSORS, State
 
 NOW = func.utc_timestamp(6)
 
@@ -43,10 +43,22 @@ def new_row(record: RecordInput, state: State) -> dict[str, Any]:
         "raw_value": record.raw_value,
         "size_bytes": record.size_bytes,
         "record_timestamp_ms": record.timestamp_ms,
-        "begun": 1,
-        "created_at": NOW,
-        "updated_at": NOW,
     }
+
+
+# The statements of every record's way are built once, with parameters: to compose one costs more than to run it.
+_INSERT = insert(recharges).values(begun=1, created_at=NOW, updated_at=NOW)
+_INSERT_OPEN = _INSERT.on_duplicate_key_update(begun=recharges.c.begun + 1)
+_INSERT_FINAL = _INSERT.values(final_at=NOW).on_duplicate_key_update(begun=recharges.c.begun + 1)
+_MOVE = (
+    update(recharges)
+    .where(
+        recharges.c.workflow_id == bindparam("moved_id"),
+        recharges.c.state.in_(bindparam("predecessors", expanding=True)),
+    )
+    .values(updated_at=NOW)
+)
+_MOVE_FINAL = _MOVE.values(final_at=NOW)
 
 
 async def insert_row(connection: AsyncConnection, row: dict[str, Any]) -> bool:
@@ -55,9 +67,38 @@ async def insert_row(connection: AsyncConnection, row: dict[str, Any]) -> bool:
     A plain insert that fails would leave a shared lock, and two of those wait for each other as soon as both want to write. This form locks
     exclusively at once. The count is what tells the cases apart: MySQL reports one row for an insert, two for a row that was changed.
     """
-    statement = insert(recharges).values(row).on_duplicate_key_update(begun=recharges.c.begun + 1)
-    result = await connection.execute(statement)
+    result = await connection.execute(_INSERT_FINAL if row["state"] in FINAL_STATES else _INSERT_OPEN, row)
     return result.rowcount == 1
+
+
+ROW_COLUMNS = (
+    recharges.c.state,
+    recharges.c.fingerprint,
+    recharges.c.reason,
+    recharges.c.provider_reference,
+    recharges.c.status,
+)
+"""What a decision about a record needs of its row."""
+
+AT_POSITION = (
+    recharges.c.source == bindparam("at_source"),
+    recharges.c.topic == bindparam("at_topic"),
+    recharges.c.partition_id == bindparam("at_partition"),
+    recharges.c.record_offset == bindparam("at_offset"),
+)
+"""The row of one position, whose values `position_of` gives."""
+
+_LOCKED_ROW = select(*ROW_COLUMNS).where(*AT_POSITION).with_for_update()
+
+
+def position_of(record: RecordInput) -> dict[str, Any]:
+    """The values of AT_POSITION."""
+    return {
+        "at_source": record.source,
+        "at_topic": record.topic,
+        "at_partition": record.partition,
+        "at_offset": record.offset,
+    }
 
 
 async def lock_row(connection: AsyncConnection, record: RecordInput) -> RowMapping | None:
@@ -65,30 +106,19 @@ async def lock_row(connection: AsyncConnection, record: RecordInput) -> RowMappi
 
     Raises FingerprintMismatch where the row belongs to another record of the same position.
     """
-    columns = (
-        recharges.c.state,
-        recharges.c.fingerprint,
-        recharges.c.reason,
-        recharges.c.provider_reference,
-        recharges.c.status,
-    )
-    query = (
-        select(*columns)
-        .where(
-            recharges.c.source == record.source,
-            recharges.c.topic == record.topic,
-            recharges.c.partition_id == record.partition,
-            recharges.c.record_offset == record.offset,
-        )
-        .with_for_update()
-    )
-    row = (await connection.execute(query)).mappings().one_or_none()
-    if row is not None and row["fingerprint"] != record.fingerprint:
+    row = (await connection.execute(_LOCKED_ROW, position_of(record))).mappings().one_or_none()
+    if row is not None:
+        refuse_another(record, row)
+    return row
+
+
+def refuse_another(record: RecordInput, row: RowMapping) -> None:
+    """Raise FingerprintMismatch where the row belongs to another record of the same position."""
+    if row["fingerprint"] != record.fingerprint:
         raise FingerprintMismatch(
             f"{record.workflow_id}: the ledger holds another record at this position (fingerprint {row['fingerprint']}, this one "
             f"{record.fingerprint}); the topic was re-created or truncated: give it a new RECHARGE_KAFKA__SOURCE"
         )
-    return row
 
 
 async def move(connection: AsyncConnection, record: RecordInput, state: State, **columns: Any) -> None:  # noqa: ANN401  # columns of the row
@@ -96,18 +126,11 @@ async def move(connection: AsyncConnection, record: RecordInput, state: State, *
 
     Raises LedgerContradiction where the row is not in a state that may be followed by `state`: never a repair.
     """
-    result = await connection.execute(
-        update(recharges)
-        .where(recharges.c.workflow_id == record.workflow_id, recharges.c.state.in_(sorted(PREDECESSORS[state])))
-        .values(state=state, updated_at=NOW, **columns)
-    )
+    which = {"moved_id": record.workflow_id, "predecessors": sorted(PREDECESSORS[state])}
+    statement = _MOVE_FINAL if state in FINAL_STATES else _MOVE
+    result = await connection.execute(statement, which | columns | {"state": state})
     if result.rowcount != 1:
         raise LedgerContradiction(f"{record.workflow_id}: no transition leads from its state in the ledger to {state}")
-
-
-def after(seconds: float) -> Any:  # noqa: ANN401  # an SQL expression
-    """MySQL's time that many seconds from now."""
-    return text(f"UTC_TIMESTAMP(6) + INTERVAL {round(seconds * 1_000_000)} MICROSECOND")
 
 
 def cut_reason(value: str | None) -> str | None:
