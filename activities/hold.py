@@ -4,6 +4,7 @@ import structlog
 from temporalio import activity
 
 from activities.failures import from_ledger
+from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError
 from recharge.contract import HOLD_ACTIVITY, HoldTask
 
@@ -20,7 +21,8 @@ class Hold:
     async def hold(self, task: HoldTask) -> None:
         """Write the hold down. A record that is final or on hold already stays as it is."""
         try:
-            await self._ledger.hold(task.record, by=task.by, note=task.note)
+            async with heartbeats():
+                await self._ledger.hold(task.record, by=task.by, note=task.note)
         except LedgerError as error:
             raise from_ledger(error) from error
         log.info("record on hold", workflow_id=task.record.workflow_id, by=task.by, note=task.note)

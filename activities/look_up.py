@@ -30,10 +30,10 @@ class LookUp:
     @activity.defn(name=LOOK_UP_ACTIVITY)
     async def look_up(self, task: LookUpTask) -> Finding:
         """Find out how the newest attempt ended: read the ledger, and ask the provider when it is time to."""
-        if task.once:
-            return await self._look(task.record)
         try:
             async with heartbeats():
+                if task.once:
+                    return (await self._ledger.lookup_facts(task.record)).finding
                 finding, due_in_s = await self._find_out(task.record)
         except LedgerError as error:
             raise from_ledger(error) from error
@@ -44,13 +44,6 @@ class LookUp:
             activity.info().attempt, first_s=limits.LEDGER_POLL_FIRST_S, coefficient=2.0, max_s=limits.LEDGER_POLL_S_MAX
         )
         raise not_answered(finding.said, poll_s if due_in_s is None else max(min(poll_s, due_in_s), _SHORTEST_WAIT_S))
-
-    async def _look(self, record: RecordInput) -> Finding:
-        try:
-            facts = await self._ledger.lookup_facts(record)
-        except LedgerError as error:
-            raise from_ledger(error) from error
-        return facts.finding
 
     async def _find_out(self, record: RecordInput) -> tuple[Finding, float | None]:
         """The finding, and in how many seconds the provider is to be asked (None: not at all)."""

@@ -4,6 +4,7 @@ import structlog
 from temporalio import activity
 
 from activities.failures import from_ledger
+from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError
 from recharge.contract import RECORD_RESULT_ACTIVITY, RechargeResult, ResultTask
 
@@ -20,7 +21,8 @@ class RecordResult:
     async def record_result(self, task: ResultTask) -> RechargeResult:
         """Make the record final in the ledger, as far as its own rows bear that out, and return how it ended."""
         try:
-            result = await self._ledger.record_result(task.record, task.finding)
+            async with heartbeats():
+                result = await self._ledger.record_result(task.record, task.finding)
         except LedgerError as error:
             raise from_ledger(error) from error
         log.info("record final", workflow_id=task.record.workflow_id, state=result.state, reason=result.reason)

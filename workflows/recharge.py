@@ -7,7 +7,7 @@ nothing that is done to this workflow (a reset, a replay, a second run) can send
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -35,6 +35,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from recharge.outcome import FINAL_STATES, Action, State
     from workflows import telling
+
+_T = TypeVar("_T")
 
 _ONCE = RetryPolicy(maximum_attempts=1)
 _FOR_AS_LONG_AS_IT_TAKES = RetryPolicy(
@@ -132,11 +134,9 @@ class RechargeWorkflow:
             if finding.state is State.SENDING and not self._is_called:
                 return await self._unless_called(record, _start_recharge(record, first=True))
         except (ActivityError, ApplicationError) as error:
-            # A failed local activity raises its own error, a regular one wraps it.
-            cause = error.cause if isinstance(error, ActivityError) else error
-            if isinstance(cause, ApplicationError) and cause.non_retryable:
+            if _ends_the_workflow(error):
                 raise
-            return Finding(State.RETRYING, telling.without_outcome(cause or error))
+            return Finding(State.RETRYING, telling.without_outcome(error))
         return finding
 
     async def _send_again(self, record: RecordInput) -> Finding:
@@ -188,31 +188,18 @@ class RechargeWorkflow:
         answered = self._calls_for_a_look
         if self._is_cancelled:
             self._is_cancelled = False
-            await workflow.execute_local_activity(
-                HOLD_ACTIVITY,
-                HoldTask(record, "Temporal", "the workflow was cancelled"),
-                start_to_close_timeout=_RESULT_TIMEOUT,
-                retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
-            )
-        found: Finding = await workflow.execute_local_activity(
-            LOOK_UP_ACTIVITY,
-            LookUpTask(record, once=True),
-            result_type=Finding,
-            start_to_close_timeout=_RESULT_TIMEOUT,
-            retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
+            task = HoldTask(record, "Temporal", "the workflow was cancelled")
+            await _in_the_ledger(HOLD_ACTIVITY, task, type(None), "hold: the workflow was cancelled")
+        found = await _in_the_ledger(
+            LOOK_UP_ACTIVITY, LookUpTask(record, once=True), Finding, "what the ledger knows now"
         )
         self._tell(record, found)
         self._looks = answered
         return found
 
     async def _record_result(self, record: RecordInput, finding: Finding) -> RechargeResult:
-        result: RechargeResult = await workflow.execute_local_activity(
-            RECORD_RESULT_ACTIVITY,
-            ResultTask(record, finding),
-            result_type=RechargeResult,
-            start_to_close_timeout=_RESULT_TIMEOUT,
-            retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
-            summary=telling.result(finding),
+        result = await _in_the_ledger(
+            RECORD_RESULT_ACTIVITY, ResultTask(record, finding), RechargeResult, telling.result(finding)
         )
         self._show(result.state)
         workflow.set_current_details(telling.ended(record, result))
@@ -247,6 +234,42 @@ class RechargeWorkflow:
         if state is not self._status:
             self._status = state
             workflow.upsert_search_attributes([STATUS.value_set(state)])
+
+
+async def _in_the_ledger(name: str, task: object, result_type: type[_T], summary: str) -> _T:
+    """Run one transaction of the ledger inside the workflow task; where the ledger is away, go on by Temporal's retries.
+
+    A local activity that is tried again and again costs three events every few seconds, so an outage of a day would fill the
+    history, and nobody would see what is waited for. A regular one costs none and shows its last failure.
+    """
+    try:
+        result: _T = await workflow.execute_local_activity(
+            name,
+            task,
+            result_type=result_type,
+            start_to_close_timeout=_RESULT_TIMEOUT,
+            retry_policy=_ONCE,
+            summary=summary,
+        )
+    except (ActivityError, ApplicationError) as error:
+        if _ends_the_workflow(error):
+            raise
+        result = await workflow.execute_activity(
+            name,
+            task,
+            result_type=result_type,
+            start_to_close_timeout=_RESULT_TIMEOUT,
+            heartbeat_timeout=_HEARTBEAT_TIMEOUT,
+            retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
+            summary=summary,
+        )
+    return result
+
+
+def _ends_the_workflow(error: ActivityError | ApplicationError) -> bool:
+    """Tell whether an activity failed by what only a person can mend. A local one raises its own error, a regular one wraps it."""
+    cause = error.cause if isinstance(error, ActivityError) else error
+    return isinstance(cause, ApplicationError) and cause.non_retryable
 
 
 def _start_local_recharge(record: RecordInput) -> workflow.ActivityHandle[Finding]:

@@ -46,8 +46,9 @@ def result(finding: Finding) -> str:
     return f"{finding.state}: {finding.said}"
 
 
-def without_outcome(cause: BaseException) -> str:
+def without_outcome(error: exceptions.FailureError) -> str:
     """Why an attempt ended without an outcome, for people."""
+    cause = error.cause if isinstance(error, exceptions.ActivityError) and error.cause is not None else error
     if isinstance(cause, exceptions.TimeoutError):
         return "the worker was lost before it could tell an outcome"
     return f"no outcome: {cause}"

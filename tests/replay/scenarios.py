@@ -22,6 +22,7 @@ from tests.workflow.stage import LOOK_ONCE, Run, Step, held, not_answered
 
 CHARGED = Finding(State.SUCCEEDED, "attempt 1 was carried out", 1, 200, None, "P-1", resolved_by=ResolvedBy.ANSWER)
 REFUSED = Finding(State.REJECTED, "attempt 1 was refused", 1, 422, "no such number", resolved_by=ResolvedBy.ANSWER)
+NO_ROOM = Finding(State.SENDING, "it is sent by the task queue")
 RETRYING = Finding(State.RETRYING, "429 Too Many Requests", 1, 429)
 IN_DOUBT = Finding(State.IN_DOUBT, "attempt 1 may have been carried out: read time-out", 1)
 PENDING = Finding(State.PENDING, "attempt 1 is pending at the provider", 1, 202)
@@ -56,7 +57,7 @@ def thaw_when_given_up(step: Step) -> Callable[[Run], Awaitable[None]]:
     """Let a step go only after its activity has timed out."""
 
     async def meanwhile(run: Run) -> None:
-        await run.until_called(RECHARGE_ACTIVITY, 2)
+        await run.until_called(RECHARGE_ACTIVITY, 3)
         step.gate.set()
 
     return meanwhile
@@ -94,6 +95,7 @@ def scenarios() -> dict[str, Scenario]:
     later = not_answered("still unknown", delay_s=600)
     return {
         "charged_at_once": Scenario({RECHARGE_ACTIVITY: [CHARGED]}),
+        "first_by_the_task_queue": Scenario({RECHARGE_ACTIVITY: [NO_ROOM, CHARGED]}),
         "refused": Scenario({RECHARGE_ACTIVITY: [REFUSED]}),
         "invalid": Scenario(value=b'{"operationType": "OneShotTransfer"'),
         "retried_until_charged": Scenario(
@@ -102,7 +104,7 @@ def scenarios() -> dict[str, Scenario]:
         "retried_until_refused": Scenario({RECHARGE_ACTIVITY: [RETRYING, REFUSED]}),
         "first_attempt_failed": Scenario({RECHARGE_ACTIVITY: [LEDGER_AWAY, CHARGED]}),
         "first_worker_lost": Scenario(
-            {RECHARGE_ACTIVITY: [frozen, IN_DOUBT], LOOK_UP_ACTIVITY: [LOOKED_UP]},
+            {RECHARGE_ACTIVITY: [NO_ROOM, frozen, IN_DOUBT], LOOK_UP_ACTIVITY: [LOOKED_UP]},
             meanwhile=thaw_when_given_up(frozen),
         ),
         "in_doubt_then_charged": Scenario(

@@ -125,6 +125,8 @@ class Run:
         self.record = record
         self.calls: list[Call] = []
         self.script: dict[str, deque[Step]] = defaultdict(deque)
+        self.steps: list[Step] = []
+        """Every step of every script, played or not."""
         self.carried_out: asyncio.Task[RechargeResult] | None = None
         self._client = client
 
@@ -135,7 +137,9 @@ class Run:
 
     def plays(self, name: str, *steps: object) -> None:
         """Add to the script of an activity. What is not a step is the answer of one that is given at once."""
-        self.script[name].extend(step if isinstance(step, Step) else Step(step) for step in steps)
+        added = [step if isinstance(step, Step) else Step(step) for step in steps]
+        self.steps += added
+        self.script[name].extend(added)
 
     async def answer(self, name: str, task: object, script: str | None = None) -> object:
         """Note a call and play its step, from the script of its name where no other is meant."""
@@ -234,9 +238,9 @@ class Stage:
                 await self._strike()
 
     async def _strike(self) -> None:
-        for run in self._runs.values():
-            for step in itertools.chain.from_iterable(run.script.values()):
-                step.gate.set()
+        # A worker's shutdown awaits its local activities, so none may be left that waits for its test.
+        for step in itertools.chain.from_iterable(run.steps for run in self._runs.values()):
+            step.gate.set()
         waiting = [run.carried_out for run in self._runs.values() if run.carried_out is not None]
         for task in waiting:
             task.cancel()

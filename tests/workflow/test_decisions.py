@@ -30,6 +30,7 @@ from tests.workflow.stage import LOOK_ONCE, TIMEOUT_S, Call, Stage, event_names,
 from tests.workflow.test_story import (
     CHARGED,
     IN_DOUBT,
+    NO_ROOM,
     NOT_CHARGED,
     PENDING,
     RETRYING,
@@ -136,14 +137,14 @@ async def test_a_decision_that_cannot_be_taken_is_refused_and_leaves_no_event(
     stage: Stage, topup: RecordInput, refused: Decision, because: str
 ) -> None:
     sending = held(CHARGED)
-    run = await stage.start(topup, {RECHARGE_ACTIVITY: [sending]})
-    await run.until_called(RECHARGE_ACTIVITY)
+    run = await stage.start(topup, {RECHARGE_ACTIVITY: [NO_ROOM, sending]})
+    await run.until_called(RECHARGE_ACTIVITY, 2)
     with pytest.raises(WorkflowUpdateFailedError) as error:
         await run.decide(refused)
     assert because in str(error.value.cause)
     assert not [name for name in event_names(await run.history()) if "UPDATE" in name]
     sending.gate.set()
-    await assert_ended(run, CHARGED, [first(topup), written(topup, CHARGED)], events_max=13)
+    await assert_ended(run, CHARGED, [first(topup), first(topup), written(topup, CHARGED)], events_max=16)
 
 
 async def test_a_closed_workflow_takes_no_decision(stage: Stage, topup: RecordInput) -> None:
