@@ -22,13 +22,20 @@ log = structlog.get_logger(__name__)
 
 
 class Recharge:
-    """The activity that carries out a recharge."""
+    """The activity that carries out a recharge.
 
-    def __init__(self, ledger: Ledger, provider: Provider, calls: CallsInFlight, *, timeout_s: float) -> None:
+    `local_calls_max` is how many calls may be in flight before a local activity leaves the sending to the task queue; none where
+    that queue keeps a rate, which local activities would pass by.
+    """
+
+    def __init__(
+        self, ledger: Ledger, provider: Provider, calls: CallsInFlight, *, timeout_s: float, local_calls_max: int
+    ) -> None:
         self._ledger = ledger
         self._provider = provider
         self._calls = calls
         self._timeout_s = timeout_s
+        self._local_calls_max = local_calls_max
 
     @activity.defn(name=RECHARGE_ACTIVITY)
     async def recharge(self, task: RechargeTask) -> Finding:
@@ -37,8 +44,8 @@ class Recharge:
         A first task returns whatever was found. A later one fails for as long as sending again is safe, and Temporal tries it again.
         A local one may find that it has no room, and leaves the sending to the task queue (`sending`, nothing was touched).
         """
-        if activity.info().is_local and len(self._calls) >= limits.LOCAL_CALLS_MAX:
-            return Finding(State.SENDING, "it is sent by the task queue, since the workflow tasks have their fill of calls")
+        if activity.info().is_local and len(self._calls) >= self._local_calls_max:
+            return Finding(State.SENDING, "it is sent by the task queue")
         # The deadline is counted from before the opening transaction, so it never lies after the row's own by MySQL's clock.
         deadline_s = boottime_s() + self._timeout_s
         try:

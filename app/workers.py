@@ -22,6 +22,7 @@ from app.environment import WorkerEnvironment
 from app.process import unless_stopped
 from app.temporal import check_search_attributes
 from recharge import limits
+from recharge.contract import calls_task_queue
 from recharge.sending import KeyRules
 from recharge.settings import DuplicateProtection, ProviderSettings
 from workflows.recharge import RechargeWorkflow
@@ -73,11 +74,13 @@ async def worker(client: Client, settings: WorkerEnvironment, stop: asyncio.Even
         await unless_stopped(stop, wait_for_ledger(ledger))
         await check_search_attributes(client)
         serve_metrics(settings.http)
-        async with _temporal_worker(client, settings, ledger, provider, calls):
+        workflows, sending = _temporal_workers(client, settings, ledger, provider, calls)
+        async with sending, workflows:
             alarms = asyncio.create_task(Alarms(waiting, settings.provider).run())
             log.info("worker is polling", task_queue=settings.temporal.task_queue, ledger=ledger.where)
             yield
             alarms.cancel()
+            await asyncio.gather(workflows.shutdown(), sending.shutdown())
         await calls.drained()
     finally:
         await provider.close()
@@ -85,16 +88,27 @@ async def worker(client: Client, settings: WorkerEnvironment, stop: asyncio.Even
         await ledger.close()
 
 
-def _temporal_worker(
+def _temporal_workers(
     client: Client, settings: WorkerEnvironment, ledger: Ledger, provider: Provider, calls: CallsInFlight
-) -> Worker:
-    timeout_s = settings.provider.timeout_s
-    return Worker(
+) -> tuple[Worker, Worker]:
+    """The worker of the workflows, and that of the calls, whose queue may have a rate to keep."""
+    timeout_s, calls_per_s = settings.provider.timeout_s, settings.provider.calls_per_s
+    recharge = Recharge(
+        ledger,
+        provider,
+        calls,
+        timeout_s=timeout_s,
+        local_calls_max=limits.LOCAL_CALLS_MAX if calls_per_s is None else 0,
+    ).recharge
+    # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
+    shutdown_timeout = timedelta(seconds=timeout_s + limits.ACTIVITY_SLACK_S)
+    heartbeat_throttle = timedelta(seconds=limits.HEARTBEAT_THROTTLE_S)
+    workflows = Worker(
         client,
         task_queue=settings.temporal.task_queue,
         workflows=[RechargeWorkflow],
         activities=[
-            Recharge(ledger, provider, calls, timeout_s=timeout_s).recharge,
+            recharge,  # the first attempt, which is a local activity
             LookUp(ledger, provider, settings.provider).look_up,
             RecordResult(ledger).record_result,
             Hold(ledger).hold,
@@ -107,7 +121,16 @@ def _temporal_worker(
         max_concurrent_workflow_tasks=limits.WORKFLOW_TASKS_IN_FLIGHT_MAX,
         max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
         max_concurrent_local_activities=limits.LOCAL_ACTIVITIES_IN_FLIGHT_MAX,
-        max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_THROTTLE_S),
-        # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
-        graceful_shutdown_timeout=timedelta(seconds=timeout_s + limits.ACTIVITY_SLACK_S),
+        max_heartbeat_throttle_interval=heartbeat_throttle,
+        graceful_shutdown_timeout=shutdown_timeout,
     )
+    sending = Worker(
+        client,
+        task_queue=calls_task_queue(settings.temporal.task_queue),
+        activities=[recharge],
+        max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
+        max_task_queue_activities_per_second=calls_per_s,
+        max_heartbeat_throttle_interval=heartbeat_throttle,
+        graceful_shutdown_timeout=shutdown_timeout,
+    )
+    return workflows, sending

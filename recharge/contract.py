@@ -40,6 +40,12 @@ MEMO_FINGERPRINT = "fingerprint"
 REDRIVE_HEADER = "recharge-redrive-of"
 """The header of a record that an operator produced anew, with the workflow id of the one that it repeats."""
 
+
+def calls_task_queue(task_queue: str) -> str:
+    """The queue of the regular activity that sends, beside the workers' own: a rate limit and hanging calls concern it alone."""
+    return f"{task_queue}-calls"
+
+
 INTAKE_WORKFLOW_TYPE = "RechargeIntake"
 """The type of the workflow that records where the intake of a topic began. No worker knows it: it never does anything and never ends."""
 

@@ -67,6 +67,7 @@ class ProviderSettings(Section):
     duplicate_protection: DuplicateProtection = Field(DuplicateProtection.NONE, examples=["lookup"])
     lookup_url: str | None = Field(None, examples=["https://provider.example.net/recharges/{reference}"])
     timeout_s: float = Field(30.0, ge=limits.CALL_TIMEOUT_S_MIN, le=limits.CALL_TIMEOUT_S_MAX, examples=["30"])
+    calls_per_s: float | None = Field(None, gt=0, le=100_000, examples=["50"])
     processing_time_s: float = Field(60.0, ge=0, le=86_400, examples=["60"])
     lookup_first_after_s: float = Field(60.0, ge=0, le=86_400, examples=["60"])
     lookup_forgets_after_s: float = Field(86_400.0, gt=0, le=TEN_YEARS_S, examples=["86400"])

@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
         RechargeTask,
         RecordInput,
         ResultTask,
+        calls_task_queue,
     )
     from recharge.outcome import FINAL_STATES, Action, State
     from workflows import telling
@@ -293,6 +294,7 @@ def _start_recharge(record: RecordInput, *, first: bool) -> workflow.ActivityHan
     return workflow.start_activity(
         RECHARGE_ACTIVITY,
         RechargeTask(record, first=first),
+        task_queue=calls_task_queue(workflow.info().task_queue),
         result_type=Finding,
         start_to_close_timeout=_CALL_TIMEOUT,
         heartbeat_timeout=_HEARTBEAT_TIMEOUT,

@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.workflow import NondeterminismError
 
 from devstack.stack import Devstack
-from recharge.contract import RECHARGE_ACTIVITY, WORKFLOW_TYPE
+from recharge.contract import LOOK_UP_ACTIVITY, WORKFLOW_TYPE
 from tests.replay.changed_workflow import Careless, ForgetsTheBackoff, NeverTells, PausesFirst
 from tests.replay.record import HISTORIES, play, show
 from tests.replay.scenarios import scenarios
@@ -81,6 +81,6 @@ async def test_a_history_replays_as_the_client_and_as_the_command_line_write_it(
         file.write_text(text)
         loaded = WorkflowHistory.from_json(run.record.workflow_id, file.read_text())
         await replay(loaded)
-        assert RECHARGE_ACTIVITY in file.read_text()
+        assert LOOK_UP_ACTIVITY in file.read_text()
         with pytest.raises(NondeterminismError):
             await replay(loaded, PausesFirst)

@@ -224,13 +224,21 @@ class Stage:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Stage"]:
         """Run the worker while the body does, and let every call and wait end after it."""
-        async with Worker(
-            self._client,
-            task_queue=self._task_queue,
-            workflows=[RechargeWorkflow],
-            activities=self.activities,
-            workflow_runner=STRICT_SANDBOX,
-            max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
+        async with (
+            Worker(
+                self._client,
+                task_queue=self._task_queue,
+                workflows=[RechargeWorkflow],
+                activities=self.activities,
+                workflow_runner=STRICT_SANDBOX,
+                max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
+            ),
+            Worker(
+                self._client,
+                task_queue=contract.calls_task_queue(self._task_queue),
+                activities=self.activities[:1],
+                max_heartbeat_throttle_interval=timedelta(seconds=limits.HEARTBEAT_INTERVAL_S),
+            ),
         ):
             try:
                 yield self
