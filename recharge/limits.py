@@ -175,8 +175,12 @@ FETCH_BYTES_MAX = 1 * MIB
 BUFFERED_RECORDS_MAX = 500
 """Records of one partition fetched and not final; the partition is paused above it and resumed at the half."""
 
+BUFFERED_RECORDS_IN_ALL_MAX = 20_000
+"""The same over all partitions of one ingester, in equal shares: with more than forty partitions each has a smaller one. A small record
+takes some 3 KiB of memory, so this is at most 60 MiB; it is twice what may be in flight."""
+
 BUFFERED_BYTES_MAX = 32 * MIB
-"""The same in bytes, over all partitions of one ingester."""
+"""Keys, values and headers over all partitions of one ingester, in equal shares. One fetch more may be there beyond it."""
 
 COMMIT_METADATA_CHARS_MAX = 4096
 """What a broker keeps beside a committed offset (offset.metadata.max.bytes) unless it was configured otherwise."""
@@ -243,3 +247,17 @@ _check(
     BUFFERED_RECORDS_MAX <= FINAL_DISTANCE_MAX,
     "a partition must be able to fill its buffer before the final distance stops it",
 )
+_check(
+    max(BUFFERED_RECORDS_MAX, IN_FLIGHT_MAX) <= BUFFERED_RECORDS_IN_ALL_MAX,
+    "the partitions together must have room for as many records as may be in flight",
+)
+_check(
+    max(FETCH_BYTES_MAX, RECORD_BYTES_MAX) <= BUFFERED_BYTES_MAX,
+    "what one fetch of a partition finds must have room in the buffer",
+)
+_check(
+    KAFKA_SESSION_TIMEOUT_S < KAFKA_MAX_POLL_INTERVAL_S,
+    "a member must be given up for its silence before it is given up for reading nothing",
+)
+_check(KAFKA_POLL_S < KAFKA_HEARTBEAT_INTERVAL_S, "a poll must be over before the next heartbeat is due")
+_check(START_RETRY_FIRST_S <= START_RETRY_MAX_S, "the wait for a server must widen towards its limit")
