@@ -21,6 +21,7 @@ from ingest.committer import Committer
 from ingest.dead_letters import DeadLetters
 from ingest.instance import check_instance
 from ingest.kafka import Cluster, Edge, RecordReader
+from ingest.kafka_watch import KafkaWatch
 from ingest.kafka_words import AssignmentLost, KafkaProblem
 from ingest.outage import Outage, backoff_s, unless
 from ingest.partition import AssignedPartition, OpenRecord, Room
@@ -79,7 +80,7 @@ class Ingester:
         assignment = Assignment(self._kafka, self._ingest, cluster, recorded)
         membership = Membership(self._kafka, self._ingest.max_in_flight, self._starter, cluster, assignment, stop)
         stack.push_async_callback(membership.leave)
-        await membership.join()
+        await membership.join(KafkaWatch(cluster, self._kafka.topic, self._outage))
         return membership
 
 
@@ -110,9 +111,10 @@ class Membership:
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
 
-    async def join(self) -> None:
-        """Connect and join the group."""
+    async def join(self, watch: KafkaWatch) -> None:
+        """Connect and join the group. From then on `watch` tells whether Kafka answers."""
         await self._reader.start()
+        self._in_background(watch.run())
         self._in_background(RetentionWatch(self._cluster, self._assignment).run())
 
     async def leave(self) -> None:

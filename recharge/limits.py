@@ -169,6 +169,11 @@ KAFKA_POLL_S = 0.2
 KAFKA_CALL_TIMEOUT_S = 30.0
 """The deadline around every aiokafka call, some of which would otherwise wait without limit."""
 
+KAFKA_WATCH_INTERVAL_S = 3.0
+KAFKA_WATCH_TIMEOUT_S = 5.0
+"""How often the cluster is asked whether it answers at all, and how long that may take before the log says that it does not. A broker that
+restarts is back sooner, and one that is slow answers sooner."""
+
 FETCH_BYTES_MAX = 1 * MIB
 """Per partition and fetch; the broker sends one larger record all the same."""
 
@@ -212,6 +217,12 @@ STOP_TIMEOUT_S = 20.0
 START_RETRY_FIRST_S = 0.5
 START_RETRY_MAX_S = 15.0
 """The backoff while a server is not there yet, at start or on a bad day."""
+
+# --- The log ----------------------------------------------------------------------------------------------------------
+
+LOG_REPEAT_S = 300.0
+LOG_KIND_CHARS = 80
+"""How long a library's line is not told again, and by how much of its text it is known. What is wrong is said in our own words."""
 
 
 def _check(condition: bool, rule: str) -> None:  # noqa: FBT001  # the condition is the argument
@@ -261,3 +272,6 @@ _check(
 )
 _check(KAFKA_POLL_S < KAFKA_HEARTBEAT_INTERVAL_S, "a poll must be over before the next heartbeat is due")
 _check(START_RETRY_FIRST_S <= START_RETRY_MAX_S, "the wait for a server must widen towards its limit")
+_check(
+    KAFKA_WATCH_TIMEOUT_S < KAFKA_SESSION_TIMEOUT_S, "the log must say that Kafka is away before the session has ended"
+)
