@@ -1,4 +1,4 @@
-"""What the intake does when a record cannot go on by itself, or a server is away: hold what must be held, and nothing else."""
+"""What the intake does when a record or a partition cannot go on by itself: hold what must be held, and nothing else."""
 
 import asyncio
 import time
@@ -229,45 +229,7 @@ async def _delete_before(corner: Corner, partition: int, offset: int) -> None:
         )
 
 
-# --- Servers that are not there ---------------------------------------------------------------------------------------
-
-
-async def test_a_broker_that_is_not_there_is_waited_for(corner: Corner) -> None:
-    await corner.produce(0, ["succeeded"] * 3)
-    corner.stack.kafka.kill()
-    try:
-        with structlog.testing.capture_logs() as logs:
-            async with corner.intake():
-                await wait_until(lambda: logged(logs, "Kafka cannot be used"), FINAL_TIMEOUT_S, "the intake waits")
-                await corner.stack.kafka.restart()
-                await corner.until_drained()
-    finally:
-        if corner.stack.kafka.process.returncode is not None:
-            await corner.stack.kafka.restart()
-    assert len(logged(logs, "Kafka cannot be used")) == len(logged(logs, "Kafka can be used again")) == 1
-
-
-async def test_a_broker_that_dies_in_the_middle_costs_nothing(corner: Corner) -> None:
-    await corner.produce(0, ["slow"] * 30)
-    async with corner.intake():
-        await wait_until(lambda: some_started(corner, 10), FINAL_TIMEOUT_S, "it has begun", interval_s=0.1)
-        corner.stack.kafka.kill()
-        await corner.stack.kafka.restart()
-        await corner.until_drained(90)
-    await corner.assert_each_ran_once_in_order({0: 30})
-
-
-async def test_temporal_that_is_away_for_a_while_is_waited_for(corner: Corner) -> None:
-    await corner.produce(0, ["slow"] * 20)
-    with structlog.testing.capture_logs() as logs:
-        async with corner.intake():
-            await wait_until(lambda: some_started(corner, 5), FINAL_TIMEOUT_S, "it has begun", interval_s=0.1)
-            corner.stack.temporal.kill()
-            await wait_until(lambda: logged(logs, "Temporal does not answer"), FINAL_TIMEOUT_S, "the intake waits")
-            await corner.stack.temporal.restart()
-            await corner.until_drained(90)
-    assert logged(logs, "Temporal answers again")
-    await corner.assert_each_ran_once_in_order({0: 20})
+# --- Namespaces that cannot be used ------------------------------------------------------------------------------------
 
 
 async def test_a_namespace_without_our_search_attributes_is_refused_in_one_line(corner: Corner) -> None:
