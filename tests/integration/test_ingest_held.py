@@ -17,12 +17,13 @@ from temporalio.api.workflowservice.v1 import (
     RegisterNamespaceRequest,
     ResetWorkflowExecutionRequest,
 )
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from app.ingest import intake
 from devstack.processes import wait_until
 from ingest.starter import Starter
 from ingest.starter_words import StarterProblem
+from recharge import limits
 from tests.integration.conftest import CornerMaker
 from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged, some_started
 from tests.support.records import record, value
@@ -177,6 +178,33 @@ async def test_a_committed_offset_that_the_topic_does_not_hold_stops_its_partiti
     (stopped,) = logged(logs, "partition stands still")
     assert f"offset {offset}" in stopped["problem"]
     assert all(run.id.split(":")[2] == "1" for run in await corner.runs())
+
+
+async def test_records_that_retention_takes_from_under_a_running_intake_stop_their_partition_alone(
+    make_corner: CornerMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So little is read ahead that what was deleted has to be fetched.
+    monkeypatch.setattr(limits, "BUFFERED_RECORDS_MAX", 2)
+    monkeypatch.setattr(limits, "FETCH_BYTES_MAX", 512)
+    corner = await make_corner(2)
+    for wish in ("wait", *["succeeded"] * 7):
+        # One batch each, since a broker gives whole batches.
+        await corner.produce(0, [wish])
+    with structlog.testing.capture_logs() as logs:
+        async with corner.intake():
+            await corner.until_open(0, 0)
+            await _delete_before(corner, 0, 7)
+            await corner.finish(0, 0)
+            await wait_until(
+                lambda: logged(logs, "partition stands still"), FINAL_TIMEOUT_S, "the partition is stopped"
+            )
+            await corner.produce(1, ["succeeded"] * 3)
+            await corner.until_status(1, 2, WorkflowExecutionStatus.COMPLETED)
+    (stopped,) = logged(logs, "partition stands still")
+    assert stopped["partition"] == 0
+    assert "holds 7 to 8" in stopped["problem"]
+    assert not [line for line in logged(logs, "record started") if line["offset"] == 7], "nothing is passed over"
+    assert (await corner.committed()).get(0, 0) < 7
 
 
 class NotUtf8(str):
