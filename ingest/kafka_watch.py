@@ -11,6 +11,8 @@ from ingest.kafka_words import KafkaProblem, slow
 from ingest.outage import Outage
 from recharge import limits
 
+_NEXT_TRY_S = 0.5
+
 
 class KafkaWatch:
     """Asks for the topic again and again, as long as a membership lasts."""
@@ -41,8 +43,17 @@ class KafkaWatch:
             self._outage.forget(self)
 
     async def _look(self) -> None:
+        """Ask until there is an answer, for as long as one may take: of several brokers one may be away, and the next is asked."""
+        last: KafkaProblem = slow("asking for the topic's partitions", limits.KAFKA_WATCH_TIMEOUT_S)
         try:
             async with asyncio.timeout(limits.KAFKA_WATCH_TIMEOUT_S):
-                await self._cluster.leaders(self._topic)
+                while True:
+                    try:
+                        await self._cluster.leaders(self._topic)
+                    except KafkaProblem as problem:
+                        last = problem
+                    else:
+                        return
+                    await asyncio.sleep(_NEXT_TRY_S)
         except TimeoutError as error:
-            raise slow("asking for the topic's partitions", limits.KAFKA_WATCH_TIMEOUT_S) from error
+            raise last from error

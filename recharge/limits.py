@@ -171,8 +171,8 @@ KAFKA_CALL_TIMEOUT_S = 30.0
 
 KAFKA_WATCH_INTERVAL_S = 3.0
 KAFKA_WATCH_TIMEOUT_S = 5.0
-"""How often the cluster is asked whether it answers at all, and how long that may take before the log says that it does not. A broker that
-restarts is back sooner, and one that is slow answers sooner."""
+"""How often the cluster is asked whether it answers at all, and how long it may not do so before the log says so. A broker that is slow
+answers sooner, and where one of several is away, another does."""
 
 FETCH_BYTES_MAX = 1 * MIB
 """Per partition and fetch; the broker sends one larger record all the same."""
