@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.environment import Environment, load
+from app.log_repeats import Repeats
 from recharge.limits import PHONE_DIGITS_MAX, PHONE_DIGITS_MIN
 from recharge.privacy import mask_phone
 from recharge.settings import LogLevel
@@ -41,6 +42,9 @@ SHOWN_KEYS = frozenset(
 
 NOISY_LOGGERS = ("aiokafka", "httpx", "httpcore", "asyncio", "kafka")
 """Libraries that tell each request or heartbeat at INFO; from them only warnings matter."""
+
+REPETITIVE_LOGGERS = ("aiokafka", "temporalio.core")
+"""Libraries that tell each of their own tries while a server is away. The service says once that it is."""
 
 # What is not a customer's number although it has many digits, left as it is where it stands in a text: a workflow id,
 # a time, an address with its port, and long hexadecimal words (fingerprints, trace ids). The last alternative is a
@@ -83,6 +87,8 @@ def configure_logging(json: bool | None = None, level: LogLevel | None = None) -
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
+    if level is not LogLevel.DEBUG:
+        handler.addFilter(Repeats(REPETITIVE_LOGGERS))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

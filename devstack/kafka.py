@@ -122,8 +122,7 @@ class KafkaBroker(ManagedServer):
 
     async def _format(self) -> None:
         """Write the empty data folder, with the users' credentials in it."""
-        cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(_CLUSTER_ID_BYTES)).decode().rstrip("=")
-        arguments = ["format", "--cluster-id", cluster_id, "--config", str(self.folder / "server.properties")]
+        arguments = ["format", "--cluster-id", new_cluster_id(), "--config", str(self.folder / "server.properties")]
         for user in _USERS:
             arguments += ["--add-scram", f"{_MECHANISM}=[name={user},password={self.password(user)}]"]
         # Its output repeats the users' stored keys, so it is kept only where it explains a failure.
@@ -213,6 +212,13 @@ class KafkaBroker(ManagedServer):
             f"{client}.ssl.truststore.type": "PEM",
             f"{client}.ssl.truststore.certificates": _one_line(self.ca_file),
         }
+
+
+def new_cluster_id() -> str:
+    """A random id as Kafka writes them. None begins with a hyphen, which its own tool would take for an option."""
+    while (cluster_id := base64.urlsafe_b64encode(secrets.token_bytes(_CLUSTER_ID_BYTES)).decode())[0] == "-":
+        pass
+    return cluster_id.rstrip("=")
 
 
 def _rules_of_topic(name: str, dead_letters: str) -> list[AccessRule]:

@@ -94,11 +94,6 @@ class PartitionProgress:
         return self._reread_count
 
     @property
-    def final_beyond_count(self) -> int:
-        """How many fetched records above the commit offset are final."""
-        return len(self._not_passed) - len(self._open) - self._reread_count
-
-    @property
     def commit_offset(self) -> int:
         """The offset that may be committed: every record below it is final."""
         return self._not_passed[0] if self._not_passed else self._position

@@ -21,9 +21,10 @@ from ingest.committer import Committer
 from ingest.dead_letters import DeadLetters
 from ingest.instance import check_instance
 from ingest.kafka import Cluster, Edge, RecordReader
+from ingest.kafka_watch import KafkaWatch
 from ingest.kafka_words import AssignmentLost, KafkaProblem
 from ingest.outage import Outage, backoff_s, unless
-from ingest.partition import AssignedPartition, OpenRecord
+from ingest.partition import AssignedPartition, OpenRecord, Room
 from ingest.retention import RetentionWatch
 from ingest.starter import Starter
 from ingest.starter_words import FingerprintMismatch
@@ -79,7 +80,7 @@ class Ingester:
         assignment = Assignment(self._kafka, self._ingest, cluster, recorded)
         membership = Membership(self._kafka, self._ingest.max_in_flight, self._starter, cluster, assignment, stop)
         stack.push_async_callback(membership.leave)
-        await membership.join()
+        await membership.join(KafkaWatch(cluster, self._kafka.topic, self._outage))
         return membership
 
 
@@ -110,9 +111,10 @@ class Membership:
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
 
-    async def join(self) -> None:
-        """Connect and join the group."""
+    async def join(self, watch: KafkaWatch) -> None:
+        """Connect and join the group. From then on `watch` tells whether Kafka answers."""
         await self._reader.start()
+        self._in_background(watch.run())
         self._in_background(RetentionWatch(self._cluster, self._assignment).run())
 
     async def leave(self) -> None:
@@ -155,8 +157,8 @@ class Membership:
 
     async def _read(self) -> None:
         """Ask each partition in turn, so that a full one does not hold up the others; wait only where none has anything."""
-        bytes_max = limits.BUFFERED_BYTES_MAX // max(1, len(self._assignment))
-        reading = [p for p in self._assignment if not self._stop.is_set() and p.wants_more(bytes_max)]
+        room = Room.of_each(len(self._assignment))
+        reading = [p for p in self._assignment if not self._stop.is_set() and p.wants_more(room)]
         each_s = limits.KAFKA_POLL_S / max(1, len(reading)) if self._one_by_one else 0.0
         try:
             found = [await self._read_from([partition], each_s) for partition in reading]
@@ -172,7 +174,7 @@ class Membership:
     async def _read_from(self, partitions: list[AssignedPartition], timeout_s: float) -> bool:
         if partitions and all(partition.suspended for partition in partitions):
             return False
-        records_max = 1 if self._one_by_one else min((partition.room for partition in partitions), default=1)
+        records_max = 1 if self._one_by_one else min((each.batch_records_max for each in partitions), default=1)
         found = await self._reader.poll(
             [partition.number for partition in partitions], records_max=records_max, timeout_s=timeout_s
         )
@@ -231,7 +233,15 @@ class Membership:
                 continue
             without = 0
             self._in_flight += 1
-            partition.runs(self._in_background(self._carry_out(partition, record)))
+            task = self._in_background(self._carry_out(partition, record))
+            # Not in the task itself: one that is cancelled before its first step never comes to its own end.
+            task.add_done_callback(self._ended)
+            partition.runs(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del task  # how it ended is seen where every background task's end is
+        self._in_flight -= 1
+        self._start_more()
 
     def _newcomers(self) -> list[AssignedPartition]:
         known = set(map(id, self._turns))
@@ -249,9 +259,6 @@ class Membership:
         else:
             partition.final(record.input.offset)
             _log.info("record done", state=result.state.value, **where)
-        finally:
-            self._in_flight -= 1
-            self._start_more()
 
     # --- Rebalancing --------------------------------------------------------------------------------------------------
 

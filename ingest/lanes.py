@@ -79,11 +79,6 @@ class Lanes:
         return len(self._lanes)
 
     @property
-    def has_startable(self) -> bool:
-        """Whether `start_next` would return a record."""
-        return bool(self._startable)
-
-    @property
     def lowest_startable(self) -> int | None:
         """The offset that `start_next` would return."""
         return self._startable[0] if self._startable else None

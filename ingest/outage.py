@@ -28,24 +28,25 @@ class Outage:
         self._began = began
         self._over = over
         self._waiting: set[Hashable] = set()
-        self._since_s = 0.0
+        self._since_s: float | None = None
+        """When the trouble was told, as long as nobody was told that it is over."""
 
     def began(self, who: Hashable, problem: str) -> None:
         """Note that `who` met the trouble. The first one is logged."""
-        if not self._waiting:
+        if self._since_s is None:
             self._since_s = time.monotonic()
             self._log.warning(self._began, problem=problem)
         self._waiting.add(who)
 
     def over(self, who: Hashable) -> None:
-        """Note that `who` goes on. The last one is logged."""
-        if who in self._waiting:
-            self._waiting.remove(who)
-            if not self._waiting:
-                self._log.info(self._over, after_s=round(time.monotonic() - self._since_s, 1))
+        """Note that `who` goes on, or met no trouble. Where nobody waits any more, that is logged."""
+        self._waiting.discard(who)
+        if self._since_s is not None and not self._waiting:
+            self._log.info(self._over, after_s=round(time.monotonic() - self._since_s, 1))
+            self._since_s = None
 
     def forget(self, who: Hashable) -> None:
-        """Note that `who` was cancelled, which says nothing about the trouble."""
+        """Note that `who` waits no more, which says nothing about the trouble: it is over when somebody has gone on."""
         self._waiting.discard(who)
 
 

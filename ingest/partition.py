@@ -32,6 +32,21 @@ class OpenRecord:
     """When it was read, by the monotonic clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much of one partition may be held in memory: what was read and is not final."""
+
+    records: int
+    size_bytes: int
+
+    @classmethod
+    def of_each(cls, partitions: int) -> "Room":
+        """The share of each of so many partitions, so that all of them together stay within the limits."""
+        share = max(1, partitions)
+        records = min(limits.BUFFERED_RECORDS_MAX, limits.BUFFERED_RECORDS_IN_ALL_MAX // share)
+        return cls(max(1, records), limits.BUFFERED_BYTES_MAX // share)
+
+
 class AssignedPartition:
     """One partition from its assignment to its loss.
 
@@ -65,6 +80,7 @@ class AssignedPartition:
         self._lanes = Lanes()
         self._open: dict[int, OpenRecord] = {}
         self._open_bytes = 0
+        self._room = Room.of_each(1)
         self._paused = False
         self._too_far = False
         self._reads_no_more = False
@@ -77,14 +93,14 @@ class AssignedPartition:
 
     # --- Reading ------------------------------------------------------------------------------------------------------
 
-    def wants_more(self, bytes_max: int) -> bool:
-        """Whether more records are wanted: none above the limits, then none until the half of both is left."""
+    def wants_more(self, room: Room) -> bool:
+        """Whether more records are wanted: none where there is no room, then none until the half of it is free."""
+        self._room = room
+        held = self.progress.open_count, self._open_bytes
         if self._paused:
-            self._paused = (
-                self.progress.open_count > limits.BUFFERED_RECORDS_MAX // 2 or self._open_bytes > bytes_max // 2
-            )
+            self._paused = held[0] > room.records // 2 or held[1] > room.size_bytes // 2
         else:
-            self._paused = self.progress.open_count >= limits.BUFFERED_RECORDS_MAX or self._open_bytes >= bytes_max
+            self._paused = held[0] >= room.records or held[1] >= room.size_bytes
         self._note_distance()
         return not (self._paused or self._too_far or self._reads_no_more or self._stopped or self.suspended)
 
@@ -115,9 +131,9 @@ class AssignedPartition:
         self._reads_no_more = True
 
     @property
-    def room(self) -> int:
+    def batch_records_max(self) -> int:
         """How many records may be read at a time."""
-        return max(1, min(_BATCH_RECORDS_MAX, limits.BUFFERED_RECORDS_MAX - self.progress.open_count))
+        return max(1, min(_BATCH_RECORDS_MAX, self._room.records - self.progress.open_count))
 
     def take_in(self, records: list[KafkaRecord], position: int) -> bool:
         """Take in what one poll found: decode the records and put them into their lanes.

@@ -47,7 +47,8 @@ class Patience:
                 else:
                     self._outage.over(who)
                     return answer
-        except WorkflowAlreadyStartedError:
+        except (WorkflowAlreadyStartedError, DeletedError):
+            # These are answers too.
             self._outage.over(who)
             raise
         finally:

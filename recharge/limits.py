@@ -181,14 +181,23 @@ KAFKA_POLL_S = 0.2
 KAFKA_CALL_TIMEOUT_S = 30.0
 """The deadline around every aiokafka call, some of which would otherwise wait without limit."""
 
+KAFKA_WATCH_INTERVAL_S = 3.0
+KAFKA_WATCH_TIMEOUT_S = 5.0
+"""How often the cluster is asked whether it answers at all, and how long it may not do so before the log says so. A broker that is slow
+answers sooner, and where one of several is away, another does."""
+
 FETCH_BYTES_MAX = 1 * MIB
 """Per partition and fetch; the broker sends one larger record all the same."""
 
 BUFFERED_RECORDS_MAX = 500
 """Records of one partition fetched and not final; the partition is paused above it and resumed at the half."""
 
+BUFFERED_RECORDS_IN_ALL_MAX = 20_000
+"""The same over all partitions of one ingester, in equal shares: with more than forty partitions each has a smaller one. A small record
+takes some 3 KiB of memory, so this is at most 60 MiB; it is twice what may be in flight."""
+
 BUFFERED_BYTES_MAX = 32 * MIB
-"""The same in bytes, over all partitions of one ingester."""
+"""Keys, values and headers over all partitions of one ingester, in equal shares. One fetch more may be there beyond it."""
 
 COMMIT_METADATA_CHARS_MAX = 4096
 """What a broker keeps beside a committed offset (offset.metadata.max.bytes) unless it was configured otherwise."""
@@ -220,6 +229,12 @@ STOP_TIMEOUT_S = 20.0
 START_RETRY_FIRST_S = 0.5
 START_RETRY_MAX_S = 15.0
 """The backoff while a server is not there yet, at start or on a bad day."""
+
+# --- The log ----------------------------------------------------------------------------------------------------------
+
+LOG_REPEAT_S = 300.0
+LOG_KIND_CHARS = 80
+"""How long a library's line is not told again, and by how much of its text it is known. What is wrong is said in our own words."""
 
 
 def _check(condition: bool, rule: str) -> None:  # noqa: FBT001  # the condition is the argument
@@ -264,4 +279,21 @@ _check(
 _check(
     BUFFERED_RECORDS_MAX <= FINAL_DISTANCE_MAX,
     "a partition must be able to fill its buffer before the final distance stops it",
+)
+_check(
+    max(BUFFERED_RECORDS_MAX, IN_FLIGHT_MAX) <= BUFFERED_RECORDS_IN_ALL_MAX,
+    "the partitions together must have room for as many records as may be in flight",
+)
+_check(
+    max(FETCH_BYTES_MAX, RECORD_BYTES_MAX) <= BUFFERED_BYTES_MAX,
+    "what one fetch of a partition finds must have room in the buffer",
+)
+_check(
+    KAFKA_SESSION_TIMEOUT_S < KAFKA_MAX_POLL_INTERVAL_S,
+    "a member must be given up for its silence before it is given up for reading nothing",
+)
+_check(KAFKA_POLL_S < KAFKA_HEARTBEAT_INTERVAL_S, "a poll must be over before the next heartbeat is due")
+_check(START_RETRY_FIRST_S <= START_RETRY_MAX_S, "the wait for a server must widen towards its limit")
+_check(
+    KAFKA_WATCH_TIMEOUT_S < KAFKA_SESSION_TIMEOUT_S, "the log must say that Kafka is away before the session has ended"
 )

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -23,6 +24,8 @@ SCHEMA_VERSION = "0001"
 """The Alembic revision that this release reads and writes."""
 
 _LOST_CONNECTION_CODES = frozenset({2003, 2006, 2013, 2014, 2055, 1053, 1927, 4031})
+_CONTENTION_CODES = frozenset({1205, 1213, 3572})
+"""Others hold the locks. MySQL answers, so this is no outage."""
 _TRY_AGAIN_CODES = frozenset({1205, 1213, 1317, 3024, 3572, 1040, 1290})
 _REFUSED_CODES = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1251, 2026, 3159})
 _NO_SUCH_TABLE_CODES = frozenset({1146, 1054})
@@ -119,6 +122,7 @@ class LedgerEngine:
     def __init__(self, url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MAX) -> None:
         self._engine = make_engine(url, connections_max=connections_max)
         parts = urlsplit(url)
+        self._away_since_s: float | None = None
         self.where = f"MySQL at {parts.hostname}:{parts.port or 3306}, database {parts.path.strip('/')}"
 
     async def close(self) -> None:
@@ -137,17 +141,34 @@ class LedgerEngine:
         for last in (*(False,) * (limits.LEDGER_TRIES_MAX - 1), True):
             try:
                 async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
-                    return await work(connection)
+                    answer = await work(connection)
             except LedgerError:
                 raise
             except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
                 problem = self.in_plain_words(error)
+                if isinstance(problem, LedgerUnavailable):
+                    self._does_not_answer(error, problem)
                 if last or not isinstance(problem, LedgerUnavailable):
                     raise problem from error
-                log.warning("ledger transaction is tried again", error=str(problem))
+            else:
+                self._answers()
+                return answer
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, not a secret
             delay_s *= 2
         raise AssertionError("the last try either returned or raised")
+
+    def _does_not_answer(self, error: BaseException, problem: LedgerUnavailable) -> None:
+        """Tell of an outage once, however many transactions meet it."""
+        if error_code(error) in _CONTENTION_CODES:
+            log.warning("ledger transaction is tried again", error=str(problem))
+        elif self._away_since_s is None:
+            self._away_since_s = time.monotonic()
+            log.warning("the ledger does not answer; trying again", error=str(problem))
+
+    def _answers(self) -> None:
+        if self._away_since_s is not None:
+            log.info("the ledger answers again", after_s=round(time.monotonic() - self._away_since_s, 1))
+            self._away_since_s = None
 
     def in_plain_words(self, error: BaseException) -> LedgerError:
         """The one line that tells an operator what an error of the driver means, as the exception to raise."""

@@ -22,7 +22,7 @@ from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
 from devstack.cache import ensure_built
 from devstack.errors import DevstackError, ProcessEndedError, WaitTimeoutError
-from devstack.kafka import PRODUCER, SERVICE
+from devstack.kafka import PRODUCER, SERVICE, new_cluster_id
 from devstack.processes import ManagedProcess, wait_until
 from devstack.server import minimal_environment
 from devstack.site import Site
@@ -135,6 +135,14 @@ async def test_the_service_reads_and_commits_in_its_own_group_only(stack: Devsta
                 await other.commit({TopicPartition(site.topic, 0): 0})
         finally:
             await other.stop()
+
+
+def test_no_clusters_id_looks_like_an_option() -> None:
+    # One of 64 random ids would, and Kafka would not start.
+    ids = {new_cluster_id() for _ in range(2000)}
+    assert len(ids) == 2000
+    assert not [each for each in ids if each.startswith("-")]
+    assert {len(each) for each in ids} == {22}
 
 
 async def test_kafka_refuses_plaintext_and_a_wrong_password(stack: Devstack) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 
-import pytest
 import structlog.testing
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -251,14 +250,6 @@ async def test_a_record_of_nothing_at_all_has_a_dead_letter_too(corner: Corner) 
     (letter,) = await corner.stack.kafka.read_all(f"{corner.site.topic}.dlt")
     assert (letter.key, letter.value) == (None, b"")
     assert dict(letter.headers)["recharge-null-value"] == b"true"
-
-
-async def test_a_large_backlog_is_read_within_the_limits(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "BUFFERED_RECORDS_MAX", 10)
-    await corner.produce(0, ["succeeded"] * 40)
-    async with corner.intake():
-        await corner.until_drained()
-    await corner.assert_each_ran_once_in_order({0: 40})
 
 
 # --- What stands in Temporal ------------------------------------------------------------------------------------------

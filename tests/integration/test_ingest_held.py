@@ -1,4 +1,4 @@
-"""What the intake does when a record cannot go on by itself, or a server is away: hold what must be held, and nothing else."""
+"""What the intake does when a record or a partition cannot go on by itself: hold what must be held, and nothing else."""
 
 import asyncio
 import time
@@ -17,12 +17,13 @@ from temporalio.api.workflowservice.v1 import (
     RegisterNamespaceRequest,
     ResetWorkflowExecutionRequest,
 )
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 
 from app.ingest import intake
 from devstack.processes import wait_until
 from ingest.starter import Starter
 from ingest.starter_words import StarterProblem
+from recharge import limits
 from tests.integration.conftest import CornerMaker
 from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged, some_started
 from tests.support.records import record, value
@@ -179,6 +180,33 @@ async def test_a_committed_offset_that_the_topic_does_not_hold_stops_its_partiti
     assert all(run.id.split(":")[2] == "1" for run in await corner.runs())
 
 
+async def test_records_that_retention_takes_from_under_a_running_intake_stop_their_partition_alone(
+    make_corner: CornerMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So little is read ahead that what was deleted has to be fetched.
+    monkeypatch.setattr(limits, "BUFFERED_RECORDS_MAX", 2)
+    monkeypatch.setattr(limits, "FETCH_BYTES_MAX", 512)
+    corner = await make_corner(2)
+    for wish in ("wait", *["succeeded"] * 7):
+        # One batch each, since a broker gives whole batches.
+        await corner.produce(0, [wish])
+    with structlog.testing.capture_logs() as logs:
+        async with corner.intake():
+            await corner.until_open(0, 0)
+            await _delete_before(corner, 0, 7)
+            await corner.finish(0, 0)
+            await wait_until(
+                lambda: logged(logs, "partition stands still"), FINAL_TIMEOUT_S, "the partition is stopped"
+            )
+            await corner.produce(1, ["succeeded"] * 3)
+            await corner.until_status(1, 2, WorkflowExecutionStatus.COMPLETED)
+    (stopped,) = logged(logs, "partition stands still")
+    assert stopped["partition"] == 0
+    assert "holds 7 to 8" in stopped["problem"]
+    assert not [line for line in logged(logs, "record started") if line["offset"] == 7], "nothing is passed over"
+    assert (await corner.committed()).get(0, 0) < 7
+
+
 class NotUtf8(str):
     """A header's name that is no text."""
 
@@ -229,45 +257,7 @@ async def _delete_before(corner: Corner, partition: int, offset: int) -> None:
         )
 
 
-# --- Servers that are not there ---------------------------------------------------------------------------------------
-
-
-async def test_a_broker_that_is_not_there_is_waited_for(corner: Corner) -> None:
-    await corner.produce(0, ["succeeded"] * 3)
-    corner.stack.kafka.kill()
-    try:
-        with structlog.testing.capture_logs() as logs:
-            async with corner.intake():
-                await wait_until(lambda: logged(logs, "Kafka cannot be used"), FINAL_TIMEOUT_S, "the intake waits")
-                await corner.stack.kafka.restart()
-                await corner.until_drained()
-    finally:
-        if corner.stack.kafka.process.returncode is not None:
-            await corner.stack.kafka.restart()
-    assert len(logged(logs, "Kafka cannot be used")) == len(logged(logs, "Kafka can be used again")) == 1
-
-
-async def test_a_broker_that_dies_in_the_middle_costs_nothing(corner: Corner) -> None:
-    await corner.produce(0, ["slow"] * 30)
-    async with corner.intake():
-        await wait_until(lambda: some_started(corner, 10), FINAL_TIMEOUT_S, "it has begun", interval_s=0.1)
-        corner.stack.kafka.kill()
-        await corner.stack.kafka.restart()
-        await corner.until_drained(90)
-    await corner.assert_each_ran_once_in_order({0: 30})
-
-
-async def test_temporal_that_is_away_for_a_while_is_waited_for(corner: Corner) -> None:
-    await corner.produce(0, ["slow"] * 20)
-    with structlog.testing.capture_logs() as logs:
-        async with corner.intake():
-            await wait_until(lambda: some_started(corner, 5), FINAL_TIMEOUT_S, "it has begun", interval_s=0.1)
-            corner.stack.temporal.kill()
-            await wait_until(lambda: logged(logs, "Temporal does not answer"), FINAL_TIMEOUT_S, "the intake waits")
-            await corner.stack.temporal.restart()
-            await corner.until_drained(90)
-    assert logged(logs, "Temporal answers again")
-    await corner.assert_each_ran_once_in_order({0: 20})
+# --- Namespaces that cannot be used ------------------------------------------------------------------------------------
 
 
 async def test_a_namespace_without_our_search_attributes_is_refused_in_one_line(corner: Corner) -> None:

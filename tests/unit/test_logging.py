@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from app.logging import configure_logging, mask_text
+from recharge import limits
 from recharge.settings import LogLevel
 
 WORKFLOW_ID = "topups-2026:credit-transfers:3:1234567"
@@ -56,6 +57,38 @@ def test_the_libraries_log_through_the_same_renderer_and_the_noisy_ones_only_war
     logging.getLogger("aiokafka.consumer").warning("lost")
     events = [(line["logger"], line["event"]) for line in logged(capsys)]
     assert events == [("temporalio.worker", "polling ••••••••••321"), ("aiokafka.consumer", "lost")]
+
+
+def test_what_a_library_tells_at_each_of_its_tries_is_told_once_a_while_and_our_own_lines_always(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logging(json=True, level=LogLevel.INFO)
+    now_s = 1000.0
+    monkeypatch.setattr("app.log_repeats.time.monotonic", lambda: now_s)
+    core = logging.getLogger("temporalio.core-sdk_core::temporalio_client::retry")
+    for tries in range(500):
+        logging.getLogger("aiokafka.consumer.fetcher").error("Unable connect to node with id %s", tries)
+        core.warning(f"gRPC call start_workflow_execution retried {tries} times")
+        logging.getLogger("temporalio.activity").warning("of ours")
+        structlog.get_logger("ingest.consumer").info("record done")
+    logging.getLogger("aiokafka.consumer.fetcher").error("Something else")
+    told = [str(line["event"]) for line in logged(capsys)]
+    assert [event for event in told if event not in ("of ours", "record done")] == [
+        "Unable connect to node with id 0",
+        "gRPC call start_workflow_execution retried 0 times",
+        "Something else",
+    ]
+    assert (told.count("of ours"), told.count("record done")) == (500, 500)
+    now_s += limits.LOG_REPEAT_S
+    logging.getLogger("aiokafka.consumer.fetcher").error("Unable connect to node with id %s", 7)
+    assert [line["event"] for line in logged(capsys)] == ["Unable connect to node with id 7 (and 499 more like it)"]
+
+
+def test_at_the_level_debug_every_line_of_a_library_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(json=True, level=LogLevel.DEBUG)
+    for _ in range(3):
+        logging.getLogger("aiokafka").error("Unable connect")
+    assert len(logged(capsys)) == 3
 
 
 def test_numbers_are_masked_in_every_text_exceptions_included(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,6 +100,7 @@ def test_no_status_at_all_may_be_promised_as_not_charged() -> None:
         ),
         ("KAFKA__DEAD_LETTER_TOPIC", "credit-transfers", "RECHARGE_KAFKA__DEAD_LETTER_TOPIC is the topic itself"),
         ("INGEST__ORDERING", "phone", "RECHARGE_INGEST__ORDERING must be partition, account, key or none; for example"),
+        ("INGEST__FIRST_START", "newest", "RECHARGE_INGEST__FIRST_START must be earliest or latest; for example"),
         ("INGEST__MAX_IN_FLIGHT", "many", "RECHARGE_INGEST__MAX_IN_FLIGHT must be a whole number; for example"),
         ("INGEST__MAX_IN_FLIGHT", "9" * 5000, "RECHARGE_INGEST__MAX_IN_FLIGHT must be a whole number"),
         ("INGEST__MAX_IN_FLIGHT", "0", "RECHARGE_INGEST__MAX_IN_FLIGHT must be at least 1"),

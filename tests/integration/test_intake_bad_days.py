@@ -1,0 +1,219 @@
+"""Kafka and Temporal killed, frozen, slow and not there yet: no record is dropped, the order is kept, and the log says so once.
+
+There is one broker here. A group whose coordinator moves looks to its members like one whose only broker is killed and comes back: the
+coordinator is gone, is looked for, and has to read the group's offsets anew before it answers.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+import structlog.testing
+from temporalio.client import Client
+
+from app.temporal import register_search_attributes
+from devstack.processes import ManagedProcess, wait_until
+from devstack.stack import Devstack
+from ingest.outage import backoff_s
+from recharge import limits
+from tests.integration.conftest import CornerMaker
+from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged
+from tests.support.service import log_lines, logged_by, stopped, until_logged
+
+NO_ORDER = {"RECHARGE_INGEST__ORDERING": "none"}
+STATIC_MEMBER = {"RECHARGE_KAFKA__GROUP_INSTANCE_ID": "test-0"}
+WORK = (
+    "record started",
+    "record attached",
+    "record done",
+    "offset committed",
+    "partition assigned",
+    "partition given away",
+)
+"""What an intake logs as long as all is well."""
+RECORDS = 25
+"""Records of each partition; each takes a tenth of a second."""
+
+
+@pytest.fixture(scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Devstack]:
+    """Servers that this module alone uses, since it kills and freezes them."""
+    async with Devstack(tmp_path_factory.mktemp("own-stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def client(stack: Devstack) -> Client:
+    """A client of the module's own Temporal."""
+    connected = await Client.connect(stack.temporal.address, namespace=stack.temporal.namespace)
+    await register_search_attributes(connected)
+    return connected
+
+
+def about_trouble(process: ManagedProcess) -> Counter[str]:
+    """What a process has logged beside its work, and how often."""
+    events = [str(line["event"]) for line in log_lines(process)]
+    return Counter(event for event in events if not event.startswith(WORK))
+
+
+def cpu_s(process: ManagedProcess) -> float:
+    times = psutil.Process(process.pid).cpu_times()
+    return float(times.user + times.system)
+
+
+# --- Kafka ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "lasts_s"), [("killed", 4), ("frozen", limits.KAFKA_SESSION_TIMEOUT_S + 1)], ids=["killed", "frozen"]
+)
+async def test_a_broker_that_is_killed_or_frozen_past_the_session_costs_nothing_but_time_and_is_told_once(
+    make_corner: CornerMaker, fault: str, lasts_s: float
+) -> None:
+    corner = await make_corner(2)
+    kafka = corner.stack.kafka
+    for partition in (0, 1):
+        await corner.produce(partition, ["slow"] * RECORDS)
+    process = corner.site.spawn("ingest")
+    await until_logged(process, "record done", partition=1, offset=4)
+    began_s = cpu_s(process)
+    if fault == "killed":
+        await kafka.process.kill_and_wait()
+    else:
+        kafka.freeze()
+    await until_logged(process, "Kafka cannot be used")
+    await asyncio.sleep(lasts_s)  # how long the fault lasts
+    used_s = cpu_s(process) - began_s
+    if fault == "killed":
+        await kafka.start()
+    else:
+        kafka.thaw()
+    await corner.until_drained(90)
+    await until_logged(process, "Kafka can be used again")
+    await corner.assert_each_ran_once_in_order({0: RECORDS, 1: RECORDS})
+    await stopped([process])
+    # A loop that waits for nothing would take all of the time; in the beginning there was work, too.
+    assert used_s < 0.5 * lasts_s + 1
+    told = about_trouble(process)
+    assert told["Kafka cannot be used; waiting for it"] == told["Kafka can be used again"] == 1
+    assert told.total() < 30, told
+
+
+async def test_a_slow_broker_costs_nothing_but_time(make_corner: CornerMaker) -> None:
+    corner = await make_corner(2)
+    kafka = corner.stack.kafka
+    for partition in (0, 1):
+        await corner.produce(partition, ["slow"] * RECORDS)
+    process = corner.site.spawn("ingest")
+    await until_logged(process, "record done")
+
+    async def three_quarters_of_the_time_it_stands_still() -> None:
+        while True:
+            kafka.freeze()
+            await asyncio.sleep(0.3)
+            kafka.thaw()
+            await asyncio.sleep(0.1)
+
+    slowing = asyncio.create_task(three_quarters_of_the_time_it_stands_still())
+    try:
+        for partition in (0, 1):
+            await until_logged(process, "record done", partition=partition, offset=RECORDS - 1)
+    finally:
+        slowing.cancel()
+        await asyncio.gather(slowing, return_exceptions=True)
+        kafka.thaw()
+    await corner.until_drained()
+    await corner.assert_each_ran_once_in_order({0: RECORDS, 1: RECORDS})
+    await stopped([process])
+    assert not [line for line in log_lines(process) if line["level"] == "error"]
+
+
+async def test_a_stop_while_the_broker_is_frozen_ends_in_good_order_within_its_limit(corner: Corner) -> None:
+    await corner.produce(0, ["wait", "succeeded"])
+    # With a stable name its successor goes on at once, although it could not say goodbye.
+    environment = NO_ORDER | STATIC_MEMBER
+    async with corner.intake(environment):
+        await corner.until_open(0, 0)
+        corner.stack.kafka.freeze()
+        began_s = time.monotonic()
+    took_s = time.monotonic() - began_s
+    corner.stack.kafka.thaw()
+    # What is in flight has its time, then the last commit, then three connections that do not close by themselves.
+    assert took_s < limits.STOP_TIMEOUT_S + 20
+    async with corner.intake(environment):
+        await corner.finish(0, 0)
+        await corner.until_drained()
+    assert len(await corner.runs()) == 2
+
+
+# --- Temporal ---------------------------------------------------------------------------------------------------------
+
+
+async def test_temporal_that_is_away_is_waited_for_without_haste_and_told_once_however_many_records_wait(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 40
+    tries = 0
+
+    def counted(number: int) -> float:
+        nonlocal tries
+        tries += 1
+        return backoff_s(number)
+
+    monkeypatch.setattr("ingest.patience.backoff_s", counted)
+    await corner.produce(0, ["wait"] * count)
+    with structlog.testing.capture_logs() as logs:
+        async with corner.intake(NO_ORDER):
+            await wait_until(lambda: len(logged(logs, "record started")) == count, FINAL_TIMEOUT_S, "all are awaited")
+            await corner.stack.temporal.process.kill_and_wait()
+            began_s = time.monotonic()
+            await corner.produce(0, ["succeeded"] * 20)
+            await wait_until(lambda: logged(logs, "Temporal does not answer"), FINAL_TIMEOUT_S, "the intake waits")
+            await wait_until(lambda: tries >= count, FINAL_TIMEOUT_S, "each record has been tried again")
+            away_s = time.monotonic() - began_s
+            tried = tries
+            await corner.stack.temporal.start()
+            for offset in range(count):
+                await corner.finish(0, offset)
+            await corner.until_drained(90)
+    # The SDK itself tries for some ten seconds each time; in between each record waits longer and longer.
+    assert tried <= (count + 20) * (1 + away_s / limits.START_RETRY_FIRST_S / 4)
+    assert len(logged(logs, "Temporal does not answer")) == len(logged(logs, "Temporal answers again")) == 1
+    assert len(await corner.runs()) == count + 20
+
+
+# --- At the start -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_intake_that_starts_before_its_servers_waits_for_them_tells_of_each_once_and_can_be_stopped(
+    make_corner: CornerMaker,
+) -> None:
+    corner = await make_corner(1)
+    await corner.produce(0, ["succeeded"] * 3)
+    kafka, temporal = corner.stack.kafka, corner.stack.temporal
+    await asyncio.gather(kafka.process.kill_and_wait(), temporal.process.kill_and_wait())
+    waiting, stopping = corner.site.spawn("ingest"), corner.site.spawn("ingest")
+    for process in (waiting, stopping):
+        await until_logged(process, "waiting for Temporal")
+    await stopped([stopping])
+    await temporal.start()
+    await until_logged(waiting, "Kafka cannot be used")
+    stopping = corner.site.spawn("ingest")
+    await until_logged(stopping, "Kafka cannot be used")
+    await stopped([stopping])
+    await kafka.start()
+    await corner.until_drained()
+    await stopped([waiting])
+    told = about_trouble(waiting)
+    for event in (
+        "waiting for Temporal",
+        "Temporal is there",
+        "Kafka cannot be used; waiting for it",
+        "Kafka can be used again",
+    ):
+        assert told[event] == 1
+    assert told.total() < 30, told
+    assert not logged_by(waiting, "record attached")

@@ -1,0 +1,118 @@
+"""What is in flight is counted right, and what is held in memory has a limit, for each partition and for all of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from devstack.processes import wait_until
+from ingest.assignment import Assignment
+from ingest.consumer import Membership
+from ingest.kafka import Cluster, KafkaRecord
+from ingest.partition import AssignedPartition, Room
+from ingest.starter import Starter
+from recharge import limits
+from recharge.contract import Ordering, Position, RechargeResult, RecordInput
+from recharge.outcome import State
+from recharge.settings import IngestSettings, KafkaSettings, SecurityProtocol
+from tests.support.records import value
+
+KAFKA = KafkaSettings.model_validate(
+    {"bootstrap_servers": "127.0.0.1:1", "source": "test", "security_protocol": SecurityProtocol.PLAINTEXT}
+)
+INGEST = IngestSettings.model_validate({"ordering": Ordering.NONE})
+
+
+class EndsWhenTold(Starter):
+    """Carries out every record at the same moment."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self.begun: list[int] = []
+
+    async def carry_out(self, record: RecordInput, kafka_key: bytes | None) -> RechargeResult:
+        del kafka_key
+        self.begun.append(record.offset)
+        await self.told.wait()
+        return RechargeResult(State.SUCCEEDED, record.fingerprint)
+
+
+def partition_with(records: int, number: int = 0, size_bytes: int = 0) -> AssignedPartition:
+    partition = AssignedPartition(Position("test", "transfers", number, 0), INGEST, committed=None)
+    raw = value(note="x" * size_bytes)
+    partition.take_in([KafkaRecord(number, offset, 0, b"key", raw, ()) for offset in range(records)], records)
+    return partition
+
+
+async def until_nothing_is_in_flight(membership: Membership) -> None:
+    await wait_until(lambda: membership._in_flight == 0, 5, "nothing is in flight", interval_s=0)
+
+
+@pytest.fixture
+async def starter() -> EndsWhenTold:
+    return EndsWhenTold()
+
+
+@pytest.fixture
+async def membership(starter: EndsWhenTold) -> AsyncIterator[Membership]:
+    """A membership that has not joined, with room for three records in flight."""
+    cluster = Cluster(KAFKA)
+    made = Membership(KAFKA, 3, starter, cluster, Assignment(KAFKA, INGEST, cluster, {}), asyncio.Event())
+    yield made
+    await made.leave()
+
+
+async def test_a_record_that_is_dropped_before_its_first_step_leaves_its_place_to_others(
+    membership: Membership, starter: EndsWhenTold
+) -> None:
+    membership._assignment._partitions[0] = partition_with(5)
+    membership._start_more()
+    # The rebalance comes before any of the tasks has run.
+    membership._assignment.change(frozenset())
+    await asyncio.sleep(0)
+    assert starter.begun == []
+    membership._assignment._partitions[1] = partition_with(5, 1)
+    starter.told.set()
+    membership._start_more()
+    await until_nothing_is_in_flight(membership)
+    assert starter.begun == [0, 1, 2, 3, 4]
+
+
+async def test_what_became_final_after_its_partition_was_given_away_is_dropped(
+    membership: Membership, starter: EndsWhenTold
+) -> None:
+    partition = membership._assignment._partitions[0] = partition_with(3)
+    membership._start_more()
+    await asyncio.sleep(0)
+    assert starter.begun == [0, 1, 2]
+    # The results are there, and the partition goes away before anybody has looked at them.
+    starter.told.set()
+    membership._assignment.change(frozenset())
+    await until_nothing_is_in_flight(membership)
+    assert partition.progress.commit_offset == 0
+    assert partition.commit_due is None
+
+
+def test_the_partitions_together_never_have_more_room_than_the_limits() -> None:
+    for partitions in (0, 1, 2, 39, 41, 1000, 100_000):
+        each = Room.of_each(partitions)
+        assert 1 <= each.records <= limits.BUFFERED_RECORDS_MAX
+        assert each.records == 1 or each.records * partitions <= limits.BUFFERED_RECORDS_IN_ALL_MAX
+        assert each.size_bytes * partitions <= limits.BUFFERED_BYTES_MAX
+    assert Room.of_each(8).records == limits.BUFFERED_RECORDS_MAX
+
+
+@pytest.mark.parametrize("room", [Room(10, 1_000_000), Room(1000, 10 * 1100)], ids=["records", "bytes"])
+def test_a_full_partition_is_read_again_when_half_of_its_room_is_free(room: Room) -> None:
+    partition = partition_with(10, size_bytes=1000)
+    assert not partition.wants_more(room)
+    for offset in range(4):
+        assert partition.start_next() is not None
+        partition.final(offset)
+        assert not partition.wants_more(room)
+    while partition.progress.open_count > 3:
+        started = partition.start_next()
+        assert started is not None
+        partition.final(started.input.offset)
+    assert partition.wants_more(room)
+    assert partition.batch_records_max <= max(1, room.records - 3)
