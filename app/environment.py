@@ -98,6 +98,13 @@ class ResolveEnvironment(Environment):
     temporal: TemporalSettings
 
 
+class PauseEnvironment(Environment):
+    """What `recharge pause` and `recharge resume` read."""
+
+    kafka: KafkaSettings
+    temporal: TemporalSettings
+
+
 class RedriveEnvironment(Environment):
     """What `recharge redrive` reads."""
 
