@@ -11,6 +11,7 @@ from activities.ledger.errors import (
 )
 from activities.ledger.ledger import Ledger, LookupFacts, Opened
 from activities.ledger.reports import OperatorLedger, Reports, Standing, Story, Waiting
+from activities.ledger.trouble import Trouble
 
 __all__ = [
     "Decisions",
@@ -28,6 +29,7 @@ __all__ = [
     "Ruling",
     "Standing",
     "Story",
+    "Trouble",
     "Waiting",
     "Wish",
 ]
