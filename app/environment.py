@@ -112,6 +112,14 @@ class RedriveEnvironment(Environment):
     mysql: MySQLSettings
 
 
+class AcceptGapEnvironment(Environment):
+    """What `recharge accept-gap` reads."""
+
+    kafka: KafkaSettings
+    mysql: MySQLSettings
+    temporal: TemporalSettings
+
+
 class ShowEnvironment(Environment):
     """What `recharge show` reads."""
 

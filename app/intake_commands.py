@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import typer
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from app.environment import PauseEnvironment
-from app.logging import mask_text
-from app.operate import Who, Why, _check_reason, _settings
+from app.environment import AcceptGapEnvironment, PauseEnvironment
+from app.operate import Who, Why, _check_reason, _discretion, _referring, _settings
 from app.temporal import TemporalProblem
-from operations.errors import Refused
 
 intake_commands = typer.Typer()
 
@@ -37,18 +36,54 @@ def _throw(switch: Callable[..., Awaitable[str]], by: str, note: str) -> None:
     settings = _settings(PauseEnvironment)
 
     async def throw(client: Client) -> str:
-        return await switch(client, settings.kafka.source, by=by.strip(), note=note.strip())
+        who, why = by.strip(), note.strip()
+        return await switch(client, settings.kafka.source, by=who, note=why, discretion=_discretion(reveal=False))
 
-    typer.echo(mask_text(asyncio.run(_asked(throw))))
+    typer.echo(asyncio.run(_with_temporal(throw)))
 
 
-async def _asked(question: Callable[[Client], Awaitable[str]]) -> str:
+async def _with_temporal(work: Callable[[Client], Awaitable[str]]) -> str:
     from app.operate_runs import connected  # noqa: PLC0415
 
+    client = await connected()
     try:
-        return await question(await connected())
+        return await work(client)
     except RPCError as error:
         status = error.status.name.lower().replace("_", " ")
-        raise TemporalProblem(f"Temporal: {status}: {error.message}; nothing is known to have been done") from error
-    except Refused as refused:
-        raise Refused(mask_text(str(refused))) from refused
+        raise TemporalProblem(
+            f"Temporal: {status}: {error.message}; look at `recharge status` whether it is done"
+        ) from error
+
+
+@intake_commands.command("accept-gap")
+def accept_gap(
+    gap: Annotated[
+        str,
+        typer.Argument(
+            metavar="PARTITION:FROM-TO", help="The partition, and the first and the last offset that are lost."
+        ),
+    ],
+    *,
+    by: Who = "",
+    note: Why = "",
+) -> None:
+    """Write down that records are lost, which Kafka deleted before they were carried out. It moves no offset."""
+    _check_reason(by, note)
+    from activities.ledger import Gaps  # noqa: PLC0415
+    from operations import gaps  # noqa: PLC0415
+
+    settings = _settings(AcceptGapEnvironment)
+    kafka = settings.kafka
+    lost = _referring(lambda: gaps.parse(gap, source=kafka.source, topic=kafka.topic))
+
+    async def accept(client: Client) -> str:
+        ledger = Gaps(settings.mysql.url.get_secret_value(), connections_max=1)
+        who, why = by.strip(), note.strip()
+        try:
+            await ledger.check()
+            acceptor = gaps.Acceptor(ledger, kafka, client, _discretion(reveal=False))
+            return await acceptor.accept(lost, by=who, note=why)
+        finally:
+            await ledger.close()
+
+    typer.echo(asyncio.run(_with_temporal(accept)))

@@ -205,9 +205,9 @@ class Membership:
         earliest = await self._cluster.offsets(numbers, Edge.EARLIEST)
         end = await self._cluster.offsets(numbers, Edge.END)
         gone = kafka_words.offset_gone(
-            self._kafka.topic, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
+            self._kafka, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
         )
-        _log.error("partition stands still", partition=problem.partition, problem=str(gone))
+        _log.error("partition stands still", partition=problem.partition, out_of_range=str(gone))
 
     def _stop_at_unreadable(self, problem: kafka_words.RecordsUnreadable) -> None:
         """Read record by record from now on, until the one that cannot be read is alone; its partition is read up to there."""

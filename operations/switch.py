@@ -7,7 +7,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from ingest import pause as pauses
 from ingest.pause import Pause
 from operations.errors import Refused
-from operations.telling import printable
+from operations.telling import Discretion, printable
 
 
 async def standing(client: Client, source: str) -> Pause | None:
@@ -23,7 +23,7 @@ async def standing(client: Client, source: str) -> Pause | None:
         raise
 
 
-async def pause(client: Client, source: str, *, by: str, note: str) -> str:
+async def pause(client: Client, source: str, *, by: str, note: str, discretion: Discretion) -> str:
     """Pause the intake, and tell what that means.
 
     Raises Refused where it is paused already, RPCError where Temporal gives no answer.
@@ -32,11 +32,11 @@ async def pause(client: Client, source: str, *, by: str, note: str) -> str:
         await pauses.begin(client, source, by=by, note=note)
     except WorkflowAlreadyStartedError as error:
         found = await standing(client, source)
-        raise Refused(f"the intake of {source} is paused already{_told(found)}") from error
+        raise Refused(f"the intake of {source} is paused already{_told(found, discretion)}") from error
     return f"the intake of {source} is paused: what was started goes on, nothing new is started until `recharge resume`"
 
 
-async def resume(client: Client, source: str, *, by: str, note: str) -> str:
+async def resume(client: Client, source: str, *, by: str, note: str, discretion: Discretion) -> str:
     """Let the intake go on, and tell which pause that ended.
 
     Raises Refused where it is not paused, RPCError where Temporal gives no answer.
@@ -50,8 +50,8 @@ async def resume(client: Client, source: str, *, by: str, note: str) -> str:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise Refused(f"the intake of {source} is not paused any more: somebody else has resumed it") from error
         raise
-    return f"the intake of {source} goes on; it was paused{_told(found)}"
+    return f"the intake of {source} goes on; it was paused{_told(found, discretion)}"
 
 
-def _told(found: Pause | None) -> str:
-    return "" if found is None else f" {printable(str(found))}"
+def _told(found: Pause | None, discretion: Discretion) -> str:
+    return "" if found is None else f" {printable(discretion.text(str(found)) or '')}"

@@ -11,6 +11,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from typer.testing import CliRunner
 
 from app import process
+from app.logging import mask_text
 from app.main import cli
 from devstack.processes import wait_until
 from devstack.simulator.client import Rule
@@ -18,6 +19,7 @@ from devstack.stack import Devstack
 from ingest import pause as pauses
 from ingest.pause import Pause
 from operations import switch
+from operations.telling import Discretion
 from recharge import contract, limits
 from tests.conftest import SiteMaker
 from tests.integration.conftest import CornerMaker
@@ -26,6 +28,7 @@ from tests.support.records import value
 from tests.support.service import Service, stopped
 
 NOT_FOUND = 404
+DISCRETION = Discretion(mask=mask_text)
 
 
 async def told(corner: Corner, *command: str, **environment: str) -> tuple[int, str]:
@@ -67,7 +70,7 @@ async def test_paused_what_was_started_goes_on_nothing_new_starts_and_the_order_
     with structlog.testing.capture_logs() as logs:
         async with corner.intake():
             await corner.until_open(0, 0)
-            await switch.pause(corner.client, corner.site.source, by="ann", note="maintenance")
+            await switch.pause(corner.client, corner.site.source, by="ann", note="maintenance", discretion=DISCRETION)
             await wait_until(lambda: logged(logs, "intake is paused"), FINAL_TIMEOUT_S, "the intake is paused")
             await corner.produce(1, ["slow"] * 4)
             await corner.finish(0, 0)
@@ -84,7 +87,7 @@ async def test_paused_what_was_started_goes_on_nothing_new_starts_and_the_order_
             await some_looks(looks)
             assert not logged(logs, "record started")
             assert len(logged(logs, "intake is paused")) == 1
-            await switch.resume(corner.client, corner.site.source, by="bob", note="it is over")
+            await switch.resume(corner.client, corner.site.source, by="bob", note="it is over", discretion=DISCRETION)
             await corner.until_drained()
     assert logged(logs, "intake goes on")
     await corner.assert_each_ran_once_in_order({0: 5, 1: 4})
@@ -119,7 +122,7 @@ async def test_the_commands_say_who_and_why_once_and_temporal_keeps_it(corner: C
     status, said = await told(corner, "resume", "--by", "bob", "--note", "over")
     assert (status, said) == (1, f"recharge: the intake of {corner.site.source} is not paused\n")
     # It may be paused again later.
-    await switch.pause(corner.client, corner.site.source, by="ann", note="again")
+    await switch.pause(corner.client, corner.site.source, by="ann", note="again", discretion=DISCRETION)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ async def test_refusals_in_a_row_are_counted_over_all_partitions_and_no_row_is_f
     await corner.move_group({0: 0, 1: 0})
     with structlog.testing.capture_logs() as logs:
         async with corner.intake(environment):
-            await switch.resume(corner.client, corner.site.source, by="ann", note="look again")
+            await switch.resume(corner.client, corner.site.source, by="ann", note="look again", discretion=DISCRETION)
             await wait_until(lambda: logged(logs, "too many records refused"), FINAL_TIMEOUT_S, "six more are refused")
             await some_looks(looks)
     assert len(logged(logs, "record attached")) >= 6

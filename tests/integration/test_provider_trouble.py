@@ -145,7 +145,7 @@ async def test_status_tells_who_paused_the_intake_and_which_record_holds_a_parti
 
     monkeypatch.setattr(limits, "FINAL_DISTANCE_MAX", 9)
     monkeypatch.setattr(limits, "BUFFERED_RECORDS_MAX", 1)
-    await switch.pause(service.client, site.source, by="ann", note="the provider is at work")
+    await switch.pause(service.client, site.source, by="ann", note="the provider is at work", discretion=DISCRETION)
     after = await status_of(service)
     told = statuses.as_json(after, DISCRETION)
     assert isinstance(told["intake"], dict)
