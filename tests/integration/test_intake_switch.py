@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import structlog.testing
@@ -17,6 +17,7 @@ from devstack.processes import wait_until
 from devstack.simulator.client import Rule
 from devstack.stack import Devstack
 from ingest import pause as pauses
+from ingest.kafka import RecordReader
 from ingest.pause import Pause
 from operations import switch
 from operations.telling import Discretion
@@ -80,7 +81,7 @@ async def test_paused_what_was_started_goes_on_nothing_new_starts_and_the_order_
     (line,) = logged(logs, "intake is paused")
     assert (line["by"], line["note"]) == ("ann", "maintenance")
 
-    # A paused intake starts nothing after a restart either.
+    # After a restart it stays paused, and goes on when it is resumed.
     with structlog.testing.capture_logs() as logs:
         async with corner.intake():
             await wait_until(lambda: len(logged(logs, "partition assigned")) == 2, FINAL_TIMEOUT_S, "it has joined")
@@ -91,6 +92,31 @@ async def test_paused_what_was_started_goes_on_nothing_new_starts_and_the_order_
             await corner.until_drained()
     assert logged(logs, "intake goes on")
     await corner.assert_each_ran_once_in_order({0: 5, 1: 4})
+
+
+async def test_a_paused_intake_looks_at_its_switch_before_it_starts_anything_after_a_restart(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PAUSE_POLL_S", 3600.0)  # there is the look at the start and no other
+    await corner.produce(0, ["succeeded"] * 3)
+    await switch.pause(corner.client, corner.site.source, by="ann", note="maintenance", discretion=DISCRETION)
+    polls: list[int] = []
+    poll = RecordReader.poll
+
+    async def counted(reader: RecordReader, partitions: list[int], **how: Any) -> Any:
+        polls.append(len(partitions))
+        return await poll(reader, partitions, **how)
+
+    monkeypatch.setattr(RecordReader, "poll", counted)
+    with structlog.testing.capture_logs() as logs:
+        async with corner.intake():
+            await wait_until(lambda: logged(logs, "partition assigned"), FINAL_TIMEOUT_S, "it has joined")
+            # Polling goes on, which keeps the membership alive, and asks for no partition.
+            before = len(polls)
+            await wait_until(lambda: len(polls) >= before + 5, FINAL_TIMEOUT_S, "it polls on", interval_s=0.02)
+    assert set(polls) == {0}
+    assert not logged(logs, "record started")
+    assert await corner.runs() == []
 
 
 async def test_the_commands_say_who_and_why_once_and_temporal_keeps_it(corner: Corner) -> None:
@@ -186,6 +212,26 @@ async def test_refusals_in_a_row_are_counted_over_all_partitions_and_no_row_is_f
             await some_looks(looks)
     assert len(logged(logs, "record attached")) >= 6
     assert 6 <= len(logged(logs, "record started")) <= 7
+
+
+async def test_without_an_order_no_more_than_was_in_flight_is_refused_beyond_the_row_and_that_is_committed(
+    corner: Corner, looks: list[str]
+) -> None:
+    row, in_flight = 6, 4
+    environment = {
+        "RECHARGE_INGEST__REFUSED_IN_A_ROW_MAX": str(row),
+        "RECHARGE_INGEST__MAX_IN_FLIGHT": str(in_flight),
+        "RECHARGE_INGEST__ORDERING": "none",
+    }
+    await corner.produce(0, [422] * 40)
+    with structlog.testing.capture_logs() as logs:
+        async with corner.intake(environment):
+            await wait_until(lambda: logged(logs, "intake is paused"), FINAL_TIMEOUT_S, "it pauses itself")
+            started = len(logged(logs, "record started"))
+            await corner.until_committed({0: started})
+            await some_looks(looks)
+            assert len(logged(logs, "record started")) == started
+    assert row <= started <= row + in_flight - 1
 
 
 async def test_a_wrong_url_rejects_20_records_and_no_more(
