@@ -123,7 +123,7 @@ class KafkaBroker(ManagedServer):
     async def _format(self) -> None:
         """Write the empty data folder, with the users' credentials in it."""
         cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(_CLUSTER_ID_BYTES)).decode().rstrip("=")
-        arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(self.folder / "server.properties")]
+        arguments = ["format", "--cluster-id", cluster_id, "--config", str(self.folder / "server.properties")]
         for user in _USERS:
             arguments += ["--add-scram", f"{_MECHANISM}=[name={user},password={self.password(user)}]"]
         # Its output repeats the users' stored keys, so it is kept only where it explains a failure.
