@@ -1,17 +1,22 @@
 """What waits for certainty or for a person, as metrics and as log lines, before it is too late for it."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from activities.ledger import LedgerUnavailable
+from activities.ledger import LedgerUnavailable, Trouble
+from activities.ledger.trouble import RETRIED_OUTCOMES
 from activities.ledger.waiting import WAITING_STATES, Waiting, WaitingRecords
 from recharge import limits
 from recharge.outcome import State
 from recharge.settings import DuplicateProtection, HttpSettings, ProviderSettings
 
 log = structlog.get_logger(__name__)
+
+_TROUBLE_LOOKS = 2
+"""Looks in a row that have to find records being retried before it is told: one 429 is no trouble."""
 
 REGISTRY = CollectorRegistry()
 _WAITING = Gauge("recharge_records_waiting", "Records in an open state that waits.", ["state"], registry=REGISTRY)
@@ -21,6 +26,12 @@ _OLDEST = Gauge(
 _DOUBT = Gauge(
     "recharge_oldest_doubt_seconds",
     "Age of the oldest attempt without an answer, since its opening.",
+    registry=REGISTRY,
+)
+_PROVIDER = Gauge(
+    "recharge_provider_retrying_records",
+    "Records that the provider carries nothing out for, and that are tried again, by the outcome of their newest answered attempt.",
+    ["outcome"],
     registry=REGISTRY,
 )
 _HORIZON = Gauge(
@@ -68,6 +79,7 @@ class Alarms:
         self._ledger = ledger
         self._horizon_s = horizon_s(settings)
         self._told: dict[State, int] = {}
+        self._looks_in_trouble = 0
         _HORIZON.set(self._horizon_s)
 
     async def run(self) -> None:
@@ -75,6 +87,7 @@ class Alarms:
         while True:
             try:
                 self._tell(await self._ledger.by_state(), await self._ledger.oldest_doubt_s())
+                self._tell_provider(await self._ledger.provider_trouble())
             except LedgerUnavailable as error:
                 log.debug("the ledger could not be looked at", error=str(error))
             await asyncio.sleep(limits.ALARM_INTERVAL_S)
@@ -93,4 +106,22 @@ class Alarms:
                 "a doubt comes near the time after which the provider forgets it",
                 oldest_s=round(doubt_s),
                 horizon_s=round(self._horizon_s),
+            )
+
+    def _tell_provider(self, trouble: Sequence[Trouble]) -> None:
+        """Say once that records are retried, and once that it is over."""
+        for outcome in RETRIED_OUTCOMES:
+            _PROVIDER.labels(outcome).set(sum(each.records for each in trouble if each.outcome is outcome))
+        if not trouble:
+            if self._looks_in_trouble >= _TROUBLE_LOOKS:
+                log.info("no record is retried any more")
+            self._looks_in_trouble = 0
+            return
+        self._looks_in_trouble += 1
+        if self._looks_in_trouble == _TROUBLE_LOOKS:
+            log.warning(
+                "the provider carries nothing out for these records; they are retried",
+                records=sum(each.records for each in trouble),
+                newest=trouble[0].newest,
+                outcome=trouble[0].outcome,
             )

@@ -98,11 +98,26 @@ class ResolveEnvironment(Environment):
     temporal: TemporalSettings
 
 
+class PauseEnvironment(Environment):
+    """What `recharge pause` and `recharge resume` read."""
+
+    kafka: KafkaSettings
+    temporal: TemporalSettings
+
+
 class RedriveEnvironment(Environment):
     """What `recharge redrive` reads."""
 
     kafka: KafkaSettings
     mysql: MySQLSettings
+
+
+class AcceptGapEnvironment(Environment):
+    """What `recharge accept-gap` reads."""
+
+    kafka: KafkaSettings
+    mysql: MySQLSettings
+    temporal: TemporalSettings
 
 
 class ShowEnvironment(Environment):

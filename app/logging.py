@@ -33,6 +33,7 @@ SHOWN_KEYS = frozenset(
         "content_digest",
         "provider_reference",
         "traceparent",
+        "out_of_range",
         "address",
         "url",
         "path",

@@ -20,12 +20,14 @@ from app.environment import (
     WorkerEnvironment,
     load,
 )
+from app.intake_commands import intake_commands
 from app.logging import configure_logging
 from app.operate import commands
 from app.produce import ProduceProblem
 from app.setting_problems import SettingsError
 from app.temporal import TemporalProblem
 from ingest.errors import IntakeProblem
+from operations.errors import Refused
 
 E = TypeVar("E", bound=Environment)
 
@@ -37,6 +39,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.add_typer(commands)
+cli.add_typer(intake_commands)
 
 
 @cli.command()
@@ -154,7 +157,7 @@ def main() -> NoReturn:
         process.leave(process.EXIT_FAILED)
     except (SettingsError, ProviderProblem) as error:
         _refuse(str(error), process.EXIT_USAGE)
-    except (LedgerError, TemporalProblem, IntakeProblem, ProduceProblem, HttpProblem) as error:
+    except (LedgerError, TemporalProblem, IntakeProblem, ProduceProblem, HttpProblem, Refused) as error:
         _refuse(f"recharge: {error}", process.EXIT_FAILED)
     except KeyboardInterrupt:
         process.leave(process.EXIT_SIGNAL_BASE + 2)

@@ -29,7 +29,7 @@ async def decide(
 
     Raises TemporalProblem where Temporal gives no answer, and a LedgerError where the ledger cannot be used: nothing is decided then.
     """
-    client = await _temporal()
+    client = await connected()
     async with _ledger(settings.mysql) as ledger:
         await ledger.check()
         decider = Decider(ledger, client, processing_time_s=settings.provider.processing_time_s)
@@ -51,7 +51,7 @@ async def look(settings: ShowEnvironment, workflow_id: str) -> Seen | None:
     if story is None:
         return None
     try:
-        return Seen(story, await newest_run(await _temporal(), workflow_id))
+        return Seen(story, await newest_run(await connected(), workflow_id))
     except TemporalProblem as problem:
         return Seen(story, None, str(problem))
     except RPCError as error:
@@ -62,14 +62,14 @@ async def status(settings: StatusEnvironment) -> statuses.Status:
     """The whole service at one moment."""
     client, problem = None, None
     try:
-        client = await _temporal()
+        client = await connected()
     except TemporalProblem as error:
         problem = str(error)
     async with _ledger(settings.mysql) as ledger:
         return await statuses.gather(settings.kafka, ledger, client, problem)
 
 
-async def _temporal() -> Client:
+async def connected() -> Client:
     """A client, or TemporalProblem: a person who types a command is not kept waiting for a server that is away."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -28,6 +28,7 @@ from ingest.partition import AssignedPartition, OpenRecord, Room
 from ingest.retention import RetentionWatch
 from ingest.starter import Starter
 from ingest.starter_words import FingerprintMismatch
+from ingest.switch import Switch
 from recharge import limits
 from recharge.outcome import DEAD_LETTER_STATES
 from recharge.settings import IngestSettings, KafkaSettings
@@ -45,6 +46,7 @@ class Ingester:
         self._kafka = kafka
         self._ingest = ingest
         self._starter = starter
+        self._switch = starter.switch(kafka, ingest)
         self._outage = Outage(_log, "Kafka cannot be used; waiting for it", "Kafka can be used again")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -77,8 +79,11 @@ class Ingester:
         cluster = await stack.enter_async_context(Cluster(self._kafka))
         await cluster.check_topics()
         recorded = await first_start.settle(self._kafka, self._ingest, cluster, self._starter.intake_record)
+        await self._switch.refresh()
         assignment = Assignment(self._kafka, self._ingest, cluster, recorded)
-        membership = Membership(self._kafka, self._ingest.max_in_flight, self._starter, cluster, assignment, stop)
+        membership = Membership(
+            self._kafka, self._ingest.max_in_flight, self._starter, self._switch, cluster, assignment, stop
+        )
         stack.push_async_callback(membership.leave)
         await membership.join(KafkaWatch(cluster, self._kafka.topic, self._outage))
         return membership
@@ -87,11 +92,12 @@ class Ingester:
 class Membership:
     """One membership in the group: the consumer, the partitions that are ours, and the records in flight."""
 
-    def __init__(  # the parts that it holds together
+    def __init__(  # noqa: PLR0913, PLR0917  # the parts that it holds together
         self,
         kafka: KafkaSettings,
         in_flight_max: int,
         starter: Starter,
+        switch: Switch,
         cluster: Cluster,
         assignment: Assignment,
         stop: asyncio.Event,
@@ -100,6 +106,7 @@ class Membership:
         self._kafka = kafka
         self._in_flight_max = in_flight_max
         self._starter = starter
+        self._switch = switch
         self._cluster = cluster
         self._dead_letters = DeadLetters(kafka)
         self._assignment = assignment
@@ -116,6 +123,7 @@ class Membership:
         await self._reader.start()
         self._in_background(watch.run())
         self._in_background(RetentionWatch(self._cluster, self._assignment).run())
+        self._in_background(self._switch.watch())
 
     async def leave(self) -> None:
         """End everything that is under way, and leave the group."""
@@ -156,10 +164,13 @@ class Membership:
     # --- Reading ------------------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        """Ask each partition in turn, so that a full one does not hold up the others; wait only where none has anything."""
+        """Ask each partition in turn, so that a full one does not hold up the others; wait only where none has anything.
+
+        While nothing may be started, none is asked, and the poll without a partition keeps the membership alive.
+        """
         room = Room.of_each(len(self._assignment))
-        reading = [p for p in self._assignment if not self._stop.is_set() and p.wants_more(room)]
-        each_s = limits.KAFKA_POLL_S / max(1, len(reading)) if self._one_by_one else 0.0
+        reading = [p for p in self._assignment if self._may_start and p.wants_more(room)]
+        each_s = limits.KAFKA_POLL_S / len(reading) if self._one_by_one and reading else 0.0
         try:
             found = [await self._read_from([partition], each_s) for partition in reading]
             if not any(found) and not each_s:
@@ -196,9 +207,9 @@ class Membership:
         earliest = await self._cluster.offsets(numbers, Edge.EARLIEST)
         end = await self._cluster.offsets(numbers, Edge.END)
         gone = kafka_words.offset_gone(
-            self._kafka.topic, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
+            self._kafka, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
         )
-        _log.error("partition stands still", partition=problem.partition, problem=str(gone))
+        _log.error("partition stands still", partition=problem.partition, out_of_range=str(gone))
 
     def _stop_at_unreadable(self, problem: kafka_words.RecordsUnreadable) -> None:
         """Read record by record from now on, until the one that cannot be read is alone; its partition is read up to there."""
@@ -218,9 +229,13 @@ class Membership:
 
     # --- Carrying out -------------------------------------------------------------------------------------------------
 
+    @property
+    def _may_start(self) -> bool:
+        return not (self._stop.is_set() or self._switch.is_paused)
+
     def _start_more(self) -> None:
         """Start what may start, one record of each partition in turn, up to the limit in all."""
-        if self._stop.is_set():
+        if not self._may_start:
             return
         self._turns = [*(p for p in self._turns if self._assignment.get(p.number) is p), *self._newcomers()]
         without = 0
@@ -250,7 +265,8 @@ class Membership:
     async def _carry_out(self, partition: AssignedPartition, record: OpenRecord) -> None:
         where = {"workflow_id": record.input.workflow_id, "partition": partition.number, "offset": record.input.offset}
         try:
-            result = await self._starter.carry_out(record.input, record.kafka.key)
+            result = await self._starter.carry_out(record.input, record.kafka.key, heard=self._switch.heard)
+            await self._switch.settle()
             if result.state in DEAD_LETTER_STATES:
                 await self._dead_letters.publish(record.kafka, record.input, result)
         except FingerprintMismatch as problem:

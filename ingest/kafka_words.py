@@ -7,6 +7,7 @@ worth waiting for.
 from typing import ClassVar
 
 from ingest.errors import IntakeProblem
+from recharge.settings import KafkaSettings
 
 
 class KafkaProblem(IntakeProblem):
@@ -157,17 +158,27 @@ def permission_missing(operation: str, resource: str, user: str | None) -> Permi
     )
 
 
-def offset_gone(topic: str, partition: int, offset: int, earliest: int, end: int) -> OffsetGone:
+def move_group(kafka: KafkaSettings, partition: int, offset: int) -> str:
+    """The command of Kafka's own by which an operator lets a group go on elsewhere. Kafka refuses it while the group has members."""
+    return (
+        f"kafka-consumer-groups.sh --bootstrap-server {kafka.bootstrap_servers} --command-config FILE --group {kafka.group_id} "
+        f"--topic {kafka.topic}:{partition} --reset-offsets --to-offset {offset} --execute"
+    )
+
+
+def offset_gone(kafka: KafkaSettings, partition: int, offset: int, earliest: int, end: int) -> OffsetGone:
     """The position is out of range."""
     what = (
-        f"records from there up to {earliest - 1} were deleted before they were carried out (retention)"
+        f"records from there up to {earliest - 1} were deleted before they were carried out (retention). To give them up, type "
+        f"`recharge accept-gap {partition}:{offset}-{earliest - 1} --by WHO --note WHY`, stop the group, and type "
+        f"`{move_group(kafka, partition, earliest)}`"
         if offset < earliest
         else "the topic was truncated or created anew: a new topic needs a new RECHARGE_KAFKA__SOURCE"
     )
     return OffsetGone(
         partition,
-        f"Partition {partition} of {topic!r} stands still: it has to go on at offset {offset}, but holds {earliest} to {end}; {what}. "
-        "Nothing of it is read or committed until an operator decides and moves the group's offset while the group is stopped.",
+        f"Partition {partition} of {kafka.topic!r} stands still: it has to go on at offset {offset}, but holds {earliest} to {end}; "
+        f"{what}. Until then nothing of it is read or committed.",
     )
 
 

@@ -5,7 +5,8 @@ start whose answer was lost, or that of another ingester, or another record at t
 """
 
 import asyncio
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -28,10 +29,12 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from ingest import starter_words as words
 from ingest.intake_record import IntakeRecord
 from ingest.patience import DeletedError, Patience
+from ingest.switch import Switch
 from recharge import contract, limits
 from recharge.contract import RechargeResult, RecordInput
 from recharge.outcome import FINAL_STATES, State
 from recharge.privacy import keyed_hash, mask_phone, phone_digits
+from recharge.settings import IngestSettings, KafkaSettings
 
 _RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
 _LONG_POLL_TIMEOUT = timedelta(seconds=70)
@@ -63,6 +66,16 @@ class Starter:
         self.intake_record = IntakeRecord(client, self._patience)
         """Where it stands that an intake has begun."""
 
+    def switch(self, kafka: KafkaSettings, ingest: IngestSettings) -> Switch:
+        """The switch that pauses the intake of this source."""
+        return Switch(
+            self._client,
+            self._patience,
+            kafka.source,
+            by=f"recharge ingest at {kafka.group_instance_id or socket.gethostname()}",
+            refused_in_a_row_max=ingest.refused_in_a_row_max,
+        )
+
     async def check(self) -> None:
         """Wait for Temporal, and make sure that the namespace knows our search attributes.
 
@@ -81,8 +94,19 @@ class Starter:
         if missing:
             raise words.unregistered(missing, self._client.namespace)
 
-    async def carry_out(self, record: RecordInput, kafka_key: bytes | None) -> RechargeResult:
+    async def carry_out(
+        self,
+        record: RecordInput,
+        kafka_key: bytes | None,
+        *,
+        heard: Callable[[str, RechargeResult], None] | None = None,
+    ) -> RechargeResult:
         """Start the record's workflow, or attach to the one there is, and await the record's final state, however long it takes.
+
+        Args:
+            record: what the workflow gets.
+            kafka_key: the record's key, as it stands on the topic.
+            heard: hears the id and the result of a workflow that was started here. One that was found may have ended long ago.
 
         Raises:
             FingerprintMismatch: the position belongs to another record.
@@ -99,6 +123,8 @@ class Starter:
                 continue
             if result.fingerprint != record.fingerprint:
                 raise words.fingerprint_mismatch(record, result.fingerprint)
+            if is_ours and heard is not None:
+                heard(record.workflow_id, result)
             return result
 
     async def _start(self, record: RecordInput, kafka_key: bytes | None) -> tuple[_Handle, bool]:

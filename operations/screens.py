@@ -159,6 +159,7 @@ def show_status(out: Console, status: Status, discretion: Discretion) -> None:
     for part in ("kafka", "ledger", "temporal"):
         problem = status.problems.get(part)
         out.print(Text.assemble(f"{part}: ", ("up", "green") if problem is None else (printable(problem), "bold red")))
+    _intake_and_provider(out, status, discretion)
     if status.schema_is_current is not None:
         out.print(f"ledger's schema: {'current' if status.schema_is_current else 'not current, run: recharge migrate'}")
     table = Table()
@@ -176,6 +177,28 @@ def show_status(out: Console, status: Status, discretion: Discretion) -> None:
         show_list(out, status.waiting, discretion)
 
 
+def _intake_and_provider(out: Console, status: Status, discretion: Discretion) -> None:
+    """Whether nothing new is started, and whether it is the provider that carries nothing out."""
+    if status.pause is not None:
+        said = printable(discretion.text(str(status.pause)) or "")
+        out.print(Text.assemble("intake: ", (f"paused {said}", "bold magenta")), soft_wrap=True)
+    elif status.is_paused is not None:
+        out.print("intake: not paused")
+    if "ledger" in status.problems:
+        return
+    if not status.trouble:
+        out.print("provider: no record is being retried")
+        return
+    records = sum(each.records for each in status.trouble)
+    out.print(
+        Text.assemble("provider: ", (f"{records} record{'s' * (records > 1)} being retried", "bold red")),
+        soft_wrap=True,
+    )
+    for each in status.trouble:
+        said = printable(discretion.text(each.newest) or "nothing")
+        out.print(_plain(f"  {each.records} {each.outcome}, newest: {said}"), soft_wrap=True)
+
+
 def _blocked(each: PartitionStatus) -> str:
     blocker = each.blocker
     if blocker is None:
@@ -185,7 +208,12 @@ def _blocked(each: PartitionStatus) -> str:
     ended = (
         f"; its workflow is {blocker.run.status}: recharge resolve" if blocker.run and blocker.run.ended_early else ""
     )
-    return f"{blocker.workflow_id} ({state}{since}{ended})"
+    bound = (
+        f"; {each.final_distance} offsets are final beyond it, so the partition is not read"
+        if each.is_at_final_distance
+        else ""
+    )
+    return f"{blocker.workflow_id} ({state}{since}{ended}{bound})"
 
 
 def _state(state: State) -> tuple[str, str]:

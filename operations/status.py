@@ -1,17 +1,21 @@
-"""`recharge status`: is each part up, how far behind is each partition, what blocks it, and what waits for a person."""
+"""`recharge status`: is each part up, is the intake paused, how far behind is each partition, what blocks it, and what waits."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.ledger import LedgerError, LedgerNotMigrated, Reports, Standing, Waiting
+from activities.ledger import LedgerError, LedgerNotMigrated, Reports, Standing, Trouble, Waiting
 from ingest.kafka import Cluster, Edge
 from ingest.kafka_words import KafkaProblem
+from ingest.pause import Pause
 from operations.runs import Run, newest_run
-from operations.telling import Discretion, Json
+from operations.switch import standing as standing_pause
+from operations.telling import Discretion, Json, time
 from operations.waiting import as_json as waiting_as_json
+from recharge import limits
 from recharge.contract import Position
 from recharge.outcome import FINAL_STATES, State
 from recharge.settings import KafkaSettings
@@ -42,6 +46,14 @@ class PartitionStatus:
     end: int
     lag: int
     blocker: Blocker | None
+    final_distance: int | None = None
+    """Offsets from the commit offset to the highest final record; None where the ledger could not be asked."""
+
+    @property
+    def is_at_final_distance(self) -> bool:
+        """Whether so much is final beyond the commit offset that the partition is not read any more. The last of it may be in flight."""
+        bound = limits.FINAL_DISTANCE_MAX - limits.BUFFERED_RECORDS_MAX
+        return self.final_distance is not None and self.final_distance >= max(1, bound)
 
 
 @dataclass
@@ -51,6 +63,11 @@ class Status:
     partitions: list[PartitionStatus] = field(default_factory=list)
     states: dict[State, int] = field(default_factory=dict)
     waiting: list[Waiting] = field(default_factory=list)
+    trouble: Sequence[Trouble] = ()
+    """What the provider carries nothing out for, and that is tried again."""
+    is_paused: bool | None = None
+    """Whether the intake is paused; None where Temporal could not be asked."""
+    pause: Pause | None = None
     problems: dict[str, str] = field(default_factory=dict)
     """By the part that has one: kafka, ledger, temporal."""
     schema_is_current: bool | None = None
@@ -72,11 +89,16 @@ async def gather(kafka: KafkaSettings, ledger: Reports, client: Client | None, t
     status = Status()
     if temporal_problem is not None:
         status.problems["temporal"] = temporal_problem
-    offsets, _ = await asyncio.gather(_offsets(kafka, status), _ledger(ledger, status))
+    offsets, _, _ = await asyncio.gather(
+        _offsets(kafka, status), _ledger(ledger, status), _intake(client, kafka.source, status)
+    )
     behind = {each.partition: each.next_offset for each in offsets if each.end > each.next_offset}
     standing: dict[int, Standing] = {}
+    distances: dict[int, int] = {}
     if "ledger" not in status.problems:
         standing = await ledger.standing_at(kafka.source, kafka.topic, behind)
+        distances = dict.fromkeys((each.partition for each in offsets), 0)
+        distances |= await ledger.final_distances(kafka.source, kafka.topic, behind)
     ids = {number: Position(kafka.source, kafka.topic, number, at).workflow_id for number, at in behind.items()}
     runs = await _runs(client, list(ids.values()), status)
     for each in offsets:
@@ -85,7 +107,8 @@ async def gather(kafka: KafkaSettings, ledger: Reports, client: Client | None, t
         if workflow_id is not None and "ledger" not in status.problems:
             blocker = _blocker(workflow_id, standing.get(each.partition), runs.get(workflow_id))
         lag = max(0, each.end - each.next_offset)
-        status.partitions.append(PartitionStatus(each.partition, each.committed, each.end, lag, blocker))
+        distance = distances.get(each.partition)
+        status.partitions.append(PartitionStatus(each.partition, each.committed, each.end, lag, blocker, distance))
     return status
 
 
@@ -111,10 +134,21 @@ async def _ledger(ledger: Reports, status: Status) -> None:
         status.schema_is_current = True
         status.states = await ledger.counts()
         status.waiting = await ledger.waiting(count_max=WAITING_SHOWN_MAX)
+        status.trouble = await ledger.provider_trouble()
     except LedgerError as problem:
         if isinstance(problem, LedgerNotMigrated):
             status.schema_is_current = False
         status.problems["ledger"] = str(problem)
+
+
+async def _intake(client: Client | None, source: str, status: Status) -> None:
+    if client is None:
+        return
+    try:
+        status.pause = await standing_pause(client, source)
+        status.is_paused = status.pause is not None
+    except RPCError as error:
+        status.problems["temporal"] = _no_answer(error)
 
 
 async def _runs(client: Client | None, workflow_ids: list[str], status: Status) -> dict[str, Run]:
@@ -129,9 +163,13 @@ async def _runs(client: Client | None, workflow_ids: list[str], status: Status) 
     try:
         runs = await asyncio.gather(*map(ask, workflow_ids))
     except RPCError as error:
-        status.problems["temporal"] = f"{error.status.name.lower()}: {error.message}"
+        status.problems["temporal"] = _no_answer(error)
         return {}
     return {workflow_id: run for workflow_id, run in zip(workflow_ids, runs, strict=True) if run is not None}
+
+
+def _no_answer(error: RPCError) -> str:
+    return f"{error.status.name.lower()}: {error.message}"
 
 
 def _blocker(workflow_id: str, standing: Standing | None, run: Run | None) -> Blocker | None:
@@ -151,8 +189,31 @@ def as_json(status: Status, discretion: Discretion) -> dict[str, Json]:
         "partitions": [_partition(each) for each in status.partitions],
         "states": {state.value: count for state, count in status.states.items()},
         "waiting": [waiting_as_json(each, discretion) for each in status.waiting],
+        "intake": _intake_as_json(status, discretion),
+        "provider": {
+            "retrying": sum(each.records for each in status.trouble),
+            "newest": [
+                {
+                    "outcome": each.outcome.value,
+                    "status": each.status,
+                    "records": each.records,
+                    "said": discretion.text(each.newest),
+                }
+                for each in status.trouble
+            ],
+        },
         "schema_is_current": status.schema_is_current,
         "problems": dict(status.problems),
+    }
+
+
+def _intake_as_json(status: Status, discretion: Discretion) -> dict[str, Json]:
+    pause = status.pause
+    return {
+        "is_paused": status.is_paused,
+        "by": None if pause is None else discretion.text(pause.by),
+        "since": None if pause is None else time(pause.since.replace(tzinfo=None)),
+        "note": None if pause is None else discretion.text(pause.note),
     }
 
 
@@ -166,5 +227,7 @@ def _partition(each: PartitionStatus) -> dict[str, Json]:
         "blocked_by": None if blocker is None else blocker.workflow_id,
         "blocked_state": None if blocker is None or blocker.state is None else blocker.state.value,
         "blocked_s": None if blocker is None or blocker.age_s is None else round(blocker.age_s, 3),
+        "final_distance": each.final_distance,
+        "is_at_final_distance": each.is_at_final_distance,
         "blocked_workflow": None if blocker is None or blocker.run is None else blocker.run.status,
     }

@@ -58,6 +58,13 @@ MEMO_INTAKE_FIRST_START = "first_start"
 MEMO_INTAKE_FIRST_OFFSETS = "first_offsets"
 """The keys of its memo: the host that began, when (UTC), by which setting, and the first offset of each partition under `latest`."""
 
+PAUSE_WORKFLOW_TYPE = "RechargePause"
+"""The type of the workflow that is open while an intake is paused. No worker knows it; it waits on INTAKE_TASK_QUEUE until it is ended."""
+
+MEMO_PAUSE_BY = "by"
+MEMO_PAUSE_NOTE = "note"
+"""The keys of its memo: who paused the intake, and why."""
+
 ERROR_FINGERPRINT_MISMATCH = "FingerprintMismatch"
 """The type of the failure that stops a partition: the position was used before, by another record."""
 
@@ -85,6 +92,11 @@ class Ordering(StrEnum):
 def intake_workflow_id(source: str, topic: str) -> str:
     """The id of the workflow that records where the intake of a topic began. No record's id has its form."""
     return f"{source}:{topic}:intake"
+
+
+def pause_workflow_id(source: str) -> str:
+    """The id of the workflow that is the switch of a source's intake. No record's id has its form."""
+    return f"{source}:pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,3 +262,5 @@ class RechargeResult:
     provider_reference: str | None = None
     status: int | None = None
     attempts: int = 0
+    resolved_by: ResolvedBy | None = None
+    """What made it final; None where the ledger had it as final before."""

@@ -220,6 +220,14 @@ IN_FLIGHT_DEFAULT = 500
 IN_FLIGHT_MAX = 10_000
 """Workflows that one ingester awaits at the same time. Each holds a long poll on Temporal's connection."""
 
+PAUSE_POLL_S = 1.0
+"""How late an ingester may notice that its intake was paused or resumed. A look costs one quick call to Temporal."""
+
+REFUSED_IN_A_ROW_DEFAULT = 20
+REFUSED_IN_A_ROW_MAX = 10_000
+"""Distinct records that the provider may refuse one after another with the same status before the intake pauses itself: by chance that
+is rare, after a wrong URL it is certain. Beyond ten thousand the guard would guard nothing."""
+
 HELD_LANE_POLL_S = 5.0
 """How often the ingester looks at a workflow that was terminated or failed, while its lane is held."""
 

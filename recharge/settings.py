@@ -136,6 +136,9 @@ class IngestSettings(Section):
     first_start: FirstStart = Field(FirstStart.EARLIEST, examples=["earliest"])
     duplicate_requests: DuplicateRequests = Field(DuplicateRequests.REJECT, examples=["reject"])
     stale_after_s: float | None = Field(None, gt=0, le=TEN_YEARS_S, examples=["86400"])
+    refused_in_a_row_max: int = Field(
+        limits.REFUSED_IN_A_ROW_DEFAULT, ge=1, le=limits.REFUSED_IN_A_ROW_MAX, examples=["20"]
+    )
 
 
 class TemporalSettings(Section):

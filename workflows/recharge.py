@@ -189,8 +189,8 @@ class RechargeWorkflow:
         answered = self._calls_for_a_look
         if self._is_cancelled:
             self._is_cancelled = False
-            task = HoldTask(record, "Temporal", "the workflow was cancelled")
-            await _in_the_ledger(HOLD_ACTIVITY, task, type(None), "hold: the workflow was cancelled")
+            why = "the workflow was cancelled"
+            await _in_the_ledger(HOLD_ACTIVITY, HoldTask(record, "Temporal", why), type(None), f"hold: {why}")
         found = await _in_the_ledger(
             LOOK_UP_ACTIVITY, LookUpTask(record, once=True), Finding, "what the ledger knows now"
         )

@@ -9,12 +9,17 @@ from activities.ledger.errors import (
     LedgerUnavailable,
     LedgerUnfit,
 )
+from activities.ledger.gaps import AcceptedGap, Gap, Gaps, OpenInGap
 from activities.ledger.ledger import Ledger, LookupFacts, Opened
 from activities.ledger.reports import OperatorLedger, Reports, Standing, Story, Waiting
+from activities.ledger.trouble import Trouble
 
 __all__ = [
+    "AcceptedGap",
     "Decisions",
     "FingerprintMismatch",
+    "Gap",
+    "Gaps",
     "Ledger",
     "LedgerContradiction",
     "LedgerError",
@@ -22,12 +27,14 @@ __all__ = [
     "LedgerUnavailable",
     "LedgerUnfit",
     "LookupFacts",
+    "OpenInGap",
     "Opened",
     "OperatorLedger",
     "Reports",
     "Ruling",
     "Standing",
     "Story",
+    "Trouble",
     "Waiting",
     "Wish",
 ]

@@ -293,4 +293,5 @@ def _result(record: RecordInput, judged: Finding) -> RechargeResult:
         provider_reference=judged.provider_reference,
         status=judged.status,
         attempts=judged.attempts,
+        resolved_by=judged.resolved_by,
     )

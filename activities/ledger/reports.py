@@ -13,10 +13,10 @@ from sqlalchemy import RowMapping, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.decisions import Decisions
-from activities.ledger.engine import LedgerEngine
 from activities.ledger.reading import newest_decision
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
+from activities.ledger.trouble import ProviderTrouble
 from recharge.outcome import FINAL_STATES, Action, State, Verdict
 
 WAITS_FOR_A_PERSON = (State.IN_DOUBT, State.PENDING, State.HELD)
@@ -73,7 +73,7 @@ class Standing:
     age_s: float
 
 
-class Reports(LedgerEngine):
+class Reports(ProviderTrouble):
     """The ledger, as people read it."""
 
     async def story(self, workflow_id: str) -> Story | None:
@@ -140,6 +140,31 @@ class Reports(LedgerEngine):
                 partition: Standing(State(state), (now - created_at).total_seconds())
                 for partition, state, created_at in rows
             }
+
+        return await self.transact(work)
+
+    async def final_distances(self, source: str, topic: str, commit_offsets: Mapping[int, int]) -> dict[int, int]:
+        """For each partition, how many offsets lie between its commit offset and its highest final record; 0 where none is beyond it."""
+
+        async def work(connection: AsyncConnection) -> dict[int, int]:
+            distances: dict[int, int] = {}
+            for partition, offset in commit_offsets.items():
+                # The highest started records are read from the end of an index, and nearly all of them are final.
+                query = (
+                    select(recharges.c.record_offset)
+                    .where(
+                        recharges.c.source == source,
+                        recharges.c.topic == topic,
+                        recharges.c.partition_id == partition,
+                        recharges.c.record_offset > offset,
+                        recharges.c.state.in_([state.value for state in FINAL_STATES]),
+                    )
+                    .order_by(recharges.c.record_offset.desc())
+                    .limit(1)
+                )
+                highest = await connection.scalar(query)
+                distances[partition] = 0 if highest is None else highest - offset
+            return distances
 
         return await self.transact(work)
 

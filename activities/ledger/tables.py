@@ -102,6 +102,22 @@ operator_actions = Table(
     Column("token", CHAR(32, collation=_COLLATION)),
 )
 
+accepted_gaps = Table(
+    "accepted_gaps",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("source", _text(limits.SOURCE_CHARS_MAX), nullable=False),
+    Column("topic", _text(limits.TOPIC_CHARS_MAX), nullable=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("first_offset", BigInteger, nullable=False),
+    Column("last_offset", BigInteger, nullable=False),
+    Column("accepted_by", _text(255), nullable=False),
+    Column("note", _text(limits.REASON_CHARS_MAX), nullable=False),
+    Column("accepted_at", _TIME, nullable=False),
+    Column("token", CHAR(32, collation=_COLLATION), nullable=False),
+    UniqueConstraint("source", "topic", "partition_id", "first_offset", "last_offset", name="gap"),
+)
+
 request_claims = Table(
     "request_claims",
     metadata,

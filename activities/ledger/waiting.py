@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.ledger.engine import LedgerEngine
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, recharges
+from activities.ledger.trouble import ProviderTrouble
 from recharge.outcome import State
 
 WAITING_STATES = (State.IN_DOUBT, State.PENDING, State.HELD, State.RETRYING)
@@ -21,7 +21,7 @@ class Waiting:
     oldest_s: float
 
 
-class WaitingRecords(LedgerEngine):
+class WaitingRecords(ProviderTrouble):
     """The ledger, as the alarms read it."""
 
     async def by_state(self) -> dict[State, Waiting]:

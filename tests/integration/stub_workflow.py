@@ -8,7 +8,7 @@ from temporalio import activity, workflow
 from temporalio.exceptions import ApplicationError
 
 from recharge.contract import ERROR_FINGERPRINT_MISMATCH, WORKFLOW_TYPE, RechargeResult, RecordInput
-from recharge.outcome import State
+from recharge.outcome import ResolvedBy, State
 
 
 @activity.defn
@@ -19,7 +19,10 @@ async def take_a_moment() -> None:
 
 @workflow.defn(name=WORKFLOW_TYPE)
 class StubWorkflow:
-    """`wait`: until it is told to finish. `fail`, `mismatch`: fails. `slow`: takes a moment. Otherwise it ends at once."""
+    """`wait`: until it is told to finish. `fail`, `mismatch`: fails. `slow`: takes a moment. A number: refused by the provider with it.
+
+    Otherwise it ends at once.
+    """
 
     def __init__(self) -> None:
         self._state: str | None = None
@@ -41,6 +44,10 @@ class StubWorkflow:
                 raise ApplicationError("as the test wants", non_retryable=True)
             case "mismatch":
                 raise ApplicationError("another record", type=ERROR_FINGERPRINT_MISMATCH, non_retryable=True)
+            case int():
+                return RechargeResult(
+                    State.REJECTED, record.fingerprint, reason="no", status=wish, resolved_by=ResolvedBy.ANSWER
+                )
             case _:
                 return RechargeResult(State(wish), record.fingerprint, reason="as the test wants")
 

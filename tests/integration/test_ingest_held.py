@@ -176,7 +176,12 @@ async def test_a_committed_offset_that_the_topic_does_not_hold_stops_its_partiti
             )
             await corner.until_committed({0: offset, 1: 5})
     (stopped,) = logged(logs, "partition stands still")
-    assert f"offset {offset}" in stopped["problem"]
+    assert f"offset {offset}" in stopped["out_of_range"]
+    assert ("`recharge accept-gap 0:1-2 --by WHO --note WHY`" in stopped["out_of_range"]) is (offset < 5)
+    assert (
+        f"--group {corner.site.group} --topic {corner.site.topic}:0 --reset-offsets --to-offset 3 --execute"
+        in (stopped["out_of_range"])
+    ) is (offset < 5)
     assert all(run.id.split(":")[2] == "1" for run in await corner.runs())
 
 

@@ -51,7 +51,9 @@ class Corner:
             stop.set()
             await asyncio.wait_for(task, 60)
 
-    async def produce(self, partition: int, wishes: Sequence[str], *, accounts: tuple[str, str] | None = None) -> None:
+    async def produce(
+        self, partition: int, wishes: Sequence[str | int], *, accounts: tuple[str, str] | None = None
+    ) -> None:
         """Send valid records, each with its wish to the stub workflow."""
         numbers = {} if accounts is None else {"phoneNumberDonor": accounts[0], "phoneNumberReceiver": accounts[1]}
         await self.stack.kafka.produce(

@@ -23,6 +23,14 @@ ENVIRONMENT = {
     "RECHARGE_MYSQL__URL": "mysql://user:password@127.0.0.1:3306/ledger",
     "RECHARGE_PROVIDER__URL": "https://127.0.0.1:1/recharges",
 }
+STARTS = {
+    "workflow.execute_activity",
+    "workflow.execute_local_activity",
+    "workflow.start_activity",
+    "workflow.start_local_activity",
+    "_in_the_ledger",
+}
+KNOWN: dict[str, Any] = vars(contract) | {"type(None)": type(None)}
 PLAIN = {str, int, float, bool, type(None)}
 
 
@@ -38,29 +46,32 @@ class Use:
 def uses() -> list[Use]:
     """Every activity that the workflows run, read from their source."""
     found = []
+    passed_on: set[int] = set()
     for file in sorted(Path(workflows.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {
-                "workflow.execute_activity",
-                "workflow.execute_local_activity",
-                "workflow.start_activity",
-                "workflow.start_local_activity",
-            }:
-                name, task = node.args
-                assert isinstance(task, ast.Call), f"{file.name}:{node.lineno} hands over something made elsewhere"
-                results = [keyword.value for keyword in node.keywords if keyword.arg == "result_type"]
-                named = [vars(contract)[ast.unparse(part)] for part in (name, task.func, *results)]
-                found.append(Use(named[0], named[1], named[2] if results else type(None)))
+            match node:
+                case ast.AsyncFunctionDef(name="_in_the_ledger"):
+                    passed_on = {id(part) for part in ast.walk(node)}
+                case ast.Call() if id(node) not in passed_on and ast.unparse(node.func) in STARTS:
+                    name, task, *rest = node.args
+                    assert isinstance(task, ast.Call), f"{file.name}:{node.lineno} hands over something made elsewhere"
+                    result, *_ = rest or [keyword.value for keyword in node.keywords if keyword.arg == "result_type"]
+                    named = [KNOWN[ast.unparse(part)] for part in (name, task.func, result)]
+                    found.append(Use(named[0], named[1], named[2]))
     return found
 
 
 class CapturingWorker:
     """Stands in the place of Temporal's worker and keeps what it was given."""
 
-    given: typing.ClassVar[dict[str, Any]] = {}
+    given: typing.ClassVar[dict[str, dict[str, Any]]] = {}
+    """The arguments by the task queue."""
 
-    def __init__(self, _client: Client, **arguments: object) -> None:
-        type(self).given = arguments
+    def __init__(self, _client: Client, *, task_queue: str, **arguments: object) -> None:
+        self.given[task_queue] = arguments
+
+    async def shutdown(self) -> None:
+        return None
 
     async def __aenter__(self) -> typing.Self:
         return self
@@ -83,7 +94,12 @@ async def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, activity._Def
     nobody = typing.cast("Client", object())
     async with workers.worker(nobody, settings, asyncio.Event()):
         pass
-    definitions = [activity._Definition.must_from_callable(each) for each in CapturingWorker.given["activities"]]
+    return of_queue("recharge")
+
+
+def of_queue(task_queue: str) -> dict[str, activity._Definition]:
+    given = CapturingWorker.given[task_queue]["activities"]
+    definitions = [activity._Definition.must_from_callable(each) for each in given]
     return {str(definition.name): definition for definition in definitions}
 
 
@@ -96,7 +112,14 @@ def test_the_worker_registers_exactly_the_activities_of_the_contract_and_its_wor
     registered: dict[str, activity._Definition],
 ) -> None:
     assert set(registered) == {use.name for use in uses()}
-    assert [each.__name__ for each in CapturingWorker.given["workflows"]] == [contract.WORKFLOW_TYPE]
+    assert [each.__name__ for each in CapturingWorker.given["recharge"]["workflows"]] == [contract.WORKFLOW_TYPE]
+
+
+@pytest.mark.usefixtures("registered")
+def test_the_queue_of_the_calls_has_a_worker_for_the_activity_that_sends_and_for_nothing_else() -> None:
+    calls = contract.calls_task_queue("recharge")
+    assert set(of_queue(calls)) == {contract.RECHARGE_ACTIVITY}
+    assert "workflows" not in CapturingWorker.given[calls]
 
 
 def test_each_activity_takes_the_task_that_the_workflow_hands_over_and_returns_what_it_expects(

@@ -144,7 +144,7 @@ def shown(default: object) -> str:
 
 def test_each_process_is_documented_with_the_settings_that_it_reads() -> None:
     documented = {
-        only(name).removeprefix("recharge "): {section.lower() for section in code(sections)}
+        only(name).removeprefix("recharge ").replace("-", ""): {section.lower() for section in code(sections)}
         for name, sections, _ in table(ARCHITECTURE, "process")
     }
     kinds = [*environment.Environment.__subclasses__(), *environment.IngestEnvironment.__subclasses__()]

@@ -1,16 +1,20 @@
 """What is in flight is counted right, and what is held in memory has a limit, for each partition and for all of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import cast
 
 import pytest
+from temporalio.client import Client
 
 from devstack.processes import wait_until
 from ingest.assignment import Assignment
 from ingest.consumer import Membership
 from ingest.kafka import Cluster, KafkaRecord
 from ingest.partition import AssignedPartition, Room
+from ingest.patience import Patience
 from ingest.starter import Starter
+from ingest.switch import Switch
 from recharge import limits
 from recharge.contract import Ordering, Position, RechargeResult, RecordInput
 from recharge.outcome import State
@@ -30,8 +34,14 @@ class EndsWhenTold(Starter):
         self.told = asyncio.Event()
         self.begun: list[int] = []
 
-    async def carry_out(self, record: RecordInput, kafka_key: bytes | None) -> RechargeResult:
-        del kafka_key
+    async def carry_out(
+        self,
+        record: RecordInput,
+        kafka_key: bytes | None,
+        *,
+        heard: Callable[[str, RechargeResult], None] | None = None,
+    ) -> RechargeResult:
+        del kafka_key, heard
         self.begun.append(record.offset)
         await self.told.wait()
         return RechargeResult(State.SUCCEEDED, record.fingerprint)
@@ -57,7 +67,9 @@ async def starter() -> EndsWhenTold:
 async def membership(starter: EndsWhenTold) -> AsyncIterator[Membership]:
     """A membership that has not joined, with room for three records in flight."""
     cluster = Cluster(KAFKA)
-    made = Membership(KAFKA, 3, starter, cluster, Assignment(KAFKA, INGEST, cluster, {}), asyncio.Event())
+    switch = Switch(cast("Client", None), Patience("default"), "test", by="nobody", refused_in_a_row_max=20)
+    assignment = Assignment(KAFKA, INGEST, cluster, {})
+    made = Membership(KAFKA, 3, starter, switch, cluster, assignment, asyncio.Event())
     yield made
     await made.leave()
 

@@ -105,6 +105,7 @@ def test_no_status_at_all_may_be_promised_as_not_charged() -> None:
         ("INGEST__MAX_IN_FLIGHT", "9" * 5000, "RECHARGE_INGEST__MAX_IN_FLIGHT must be a whole number"),
         ("INGEST__MAX_IN_FLIGHT", "0", "RECHARGE_INGEST__MAX_IN_FLIGHT must be at least 1"),
         ("INGEST__MAX_IN_FLIGHT", "10001", "RECHARGE_INGEST__MAX_IN_FLIGHT must be at most 10000"),
+        ("INGEST__REFUSED_IN_A_ROW_MAX", "0", "RECHARGE_INGEST__REFUSED_IN_A_ROW_MAX must be at least 1"),
         ("TEMPORAL__TASK_QUEUE", "", "RECHARGE_TEMPORAL__TASK_QUEUE is empty"),
         (
             "MYSQL__URL",

@@ -107,6 +107,22 @@ _STATEMENTS = (
     ) {_TABLE}
     """,
     f"""
+    CREATE TABLE IF NOT EXISTS accepted_gaps (
+        id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+        source VARCHAR(64) NOT NULL,
+        topic VARCHAR(249) NOT NULL,
+        partition_id INT NOT NULL,
+        first_offset BIGINT NOT NULL,
+        last_offset BIGINT NOT NULL,
+        accepted_by VARCHAR(255) NOT NULL,
+        note VARCHAR(1000) NOT NULL,
+        accepted_at DATETIME(6) NOT NULL,
+        token CHAR(32) NOT NULL,
+        UNIQUE KEY gap (source, topic, partition_id, first_offset, last_offset),
+        CONSTRAINT first_before_last CHECK (first_offset <= last_offset)
+    ) {_TABLE}
+    """,
+    f"""
     CREATE TABLE IF NOT EXISTS request_claims (
         claim CHAR(64) NOT NULL PRIMARY KEY,
         workflow_id VARCHAR(400) NOT NULL,
