@@ -12,6 +12,7 @@ from ingest.kafka_words import KafkaProblem
 from operations.runs import Run, newest_run
 from operations.telling import Discretion, Json
 from operations.waiting import as_json as waiting_as_json
+from operations.web_ui import WebUi
 from recharge.contract import Position
 from recharge.outcome import FINAL_STATES, State
 from recharge.settings import KafkaSettings
@@ -51,6 +52,8 @@ class Status:
     partitions: list[PartitionStatus] = field(default_factory=list)
     states: dict[State, int] = field(default_factory=dict)
     waiting: list[Waiting] = field(default_factory=list)
+    web_ui: WebUi | None = None
+    """Where to look at a workflow, where we know the address."""
     problems: dict[str, str] = field(default_factory=dict)
     """By the part that has one: kafka, ledger, temporal."""
     schema_is_current: bool | None = None
@@ -150,7 +153,7 @@ def as_json(status: Status, discretion: Discretion) -> dict[str, Json]:
     return {
         "partitions": [_partition(each) for each in status.partitions],
         "states": {state.value: count for state, count in status.states.items()},
-        "waiting": [waiting_as_json(each, discretion) for each in status.waiting],
+        "waiting": [waiting_as_json(each, discretion, status.web_ui) for each in status.waiting],
         "schema_is_current": status.schema_is_current,
         "problems": dict(status.problems),
     }

@@ -27,6 +27,7 @@ from devstack.simulator.events import Post
 from devstack.site import Site
 from devstack.stack import Devstack
 from operations.runs import newest_run, reopen
+from operations.web_ui import WebUi
 from tests.support.records import value
 
 PARTITIONS = 20
@@ -466,6 +467,10 @@ async def test_show_tells_the_whole_story_and_no_number(office: Office) -> None:
     )
     assert [each.status for each in (hidden, shown, revealed)] == [0, 0, 0], (hidden, shown, revealed)
     assert workflow_id in hidden.out
+    run_id = (await office.client.get_workflow_handle(workflow_id).describe()).run_id
+    link = WebUi(office.stack.temporal.ui_url, office.client.namespace).link(workflow_id, run_id)
+    assert link in hidden.out
+    assert shown.json()["web_ui_url"] == link
     assert f"holds partition {partition_of(workflow_id)}" in hidden.out
     for number in NUMBERS:
         assert number not in hidden.out + shown.out
@@ -513,6 +518,10 @@ async def test_status_and_list_tell_what_blocks_and_what_waits(office: Office) -
     assert waiting[older]["receiver"] == "••••••••444"
     assert waiting[older]["amount"] == "10.50"
     assert waiting[older]["waits_s"] > 0
+    link = WebUi(office.stack.temporal.ui_url, office.client.namespace).link(older)
+    assert waiting[older]["web_ui_url"] == link
+    assert {each["web_ui_url"] for each in told["waiting"] if each["workflow_id"] == older} <= {link}
+    assert link in readable.out
     assert "500" in waiting[older]["last_said"]
     assert f"recharge resolve {older} --charged|--not-charged|--skip --by WHO --note WHY" in readable.out
     for number in NUMBERS:
