@@ -81,11 +81,6 @@ class Decider:
     async def _refused(self, ruling: Ruling, run: Run | None) -> str:
         """Why not, and what was decided instead. A workflow that ended before it took that up is opened again for it."""
         said = f"refused: {ruling.refused_because}"
-        if ruling.state is None and run is not None and run.ended_early:
-            return (
-                f"{said}; its workflow was {run.status} before it sent anything: delete that in Temporal, "
-                "and the ingester starts it anew"
-            )
         standing = ruling.standing
         if standing is not None and standing.action is not Action.HOLD and ruling.state in FINAL_STATES:
             said += f", after {standing.by} decided {standing.action}: {standing.note}"

@@ -18,6 +18,7 @@ from activities.ledger import (
     LedgerUnavailable,
     LedgerUnfit,
     Opened,
+    Ruling,
     Wish,
 )
 from activities.migrations import migrate
@@ -38,6 +39,13 @@ FORGIVING = NotFoundRules(processing_time_s=-30.0, forgets_after_s=86_400.0)
 @pytest.fixture
 async def ledger(site: Site) -> AsyncIterator[Ledger]:
     opened = Ledger(site.environment["RECHARGE_MYSQL__URL"])
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def decisions(site: Site) -> AsyncIterator[Decisions]:
+    opened = Decisions(site.environment["RECHARGE_MYSQL__URL"])
     yield opened
     await opened.close()
 
@@ -400,7 +408,7 @@ async def test_a_rejected_winner_frees_its_claim_and_a_doubtful_one_does_not(sit
 
 
 async def test_the_same_content_under_another_source_is_held_and_a_person_releases_it(
-    stack: Devstack, site: Site, ledger: Ledger
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
 ) -> None:
     await opened(ledger, record("old-era", 1))
     moved = record("new-era", 1)
@@ -408,13 +416,47 @@ async def test_the_same_content_under_another_source_is_held_and_a_person_releas
     assert finding.state is State.HELD
     assert "old-era" in finding.said
     assert [row[0] for row in await rows(stack, site, "SELECT state FROM recharges ORDER BY id")] == ["sending", "held"]
-    decisions = Decisions(site.environment["RECHARGE_MYSQL__URL"])
-    try:
-        wish = Wish(moved.workflow_id, Action.NOT_CHARGED, "ana", "it was not done in the old era")
-        assert (await decisions.decide(wish, processing_time_s=60.0)).refused_because is None
-    finally:
-        await decisions.close()
+    wish = Wish(moved.workflow_id, Action.NOT_CHARGED, "ana", "it was not done in the old era")
+    assert (await decisions.decide(wish, processing_time_s=60.0)).refused_because is None
     await opened(ledger, moved)
+
+
+async def decide(ledger: Decisions, one: RecordInput, action: Action) -> Ruling:
+    return await ledger.decide(Wish(one.workflow_id, action, "ana", "why", is_closed=True), processing_time_s=60.0)
+
+
+async def test_what_was_decided_before_a_record_was_begun_stands_when_it_is(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    finals = {Action.SKIP: State.SKIPPED, Action.CHARGED: State.SUCCEEDED}
+    for offset, (action, state) in enumerate(finals.items()):
+        one = record(site.source, offset, value(amount=str(offset + 1)))
+        assert (await decide(decisions, one, action)).refused_because is None
+        other = await decide(decisions, one, Action.NOT_CHARGED)
+        assert other.refused_because == f"it was decided already: {action}, by ana: why"
+        finding = await not_opened(ledger, one)
+        assert (await ledger.record_result(one, finding)).state is state
+    assert await rows(stack, site, "SELECT id FROM recharge_attempts") == []
+
+
+async def test_opening_an_unbegun_record_again_releases_no_obstacle_that_nobody_has_seen(
+    ledger: Ledger, decisions: Decisions
+) -> None:
+    await opened(ledger, record("old-era", 1))
+    moved = record("new-era", 1)
+    assert (await decide(decisions, moved, Action.NOT_CHARGED)).refused_because is None
+    assert (await not_opened(ledger, moved)).state is State.HELD
+    assert (await not_opened(ledger, moved)).state is State.HELD
+
+
+async def test_of_a_decision_and_an_opening_at_the_same_time_one_sees_the_other(
+    site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    many = [record(site.source, offset, value(amount=str(offset + 1))) for offset in range(60)]
+    skips = asyncio.gather(*(decide(decisions, one, Action.SKIP) for one in many))
+    openings = asyncio.gather(*(ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S) for one in many))
+    for ruling, opening in zip(await skips, await openings, strict=True):
+        assert (ruling.refused_because is None) != isinstance(opening, Opened), (ruling, opening)
 
 
 async def test_a_stale_record_is_held_before_it_is_sent(site: Site, ledger: Ledger) -> None:

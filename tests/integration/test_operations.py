@@ -364,14 +364,8 @@ async def test_a_decision_stands_without_a_worker_and_is_carried_out_when_one_co
         assert run is not None
         await reopen(office.client, final, run.run_id, "by a test")
         await office.client.get_workflow_handle(final).terminate("by a test")
-        unbegun = await office.record()
-        await office.until_status(unbegun, WorkflowExecutionStatus.RUNNING)
-        await office.client.get_workflow_handle(unbegun).terminate("by a test")
-        told, too_late, unknown, shown = await asyncio.gather(
-            office.ask("resolve", decided, "--charged", *PERSON),
-            office.ask("resolve", final, "--skip", *PERSON),
-            office.ask("resolve", unbegun, "--skip", *PERSON),
-            office.ask("show", unbegun),
+        told, too_late = await asyncio.gather(
+            office.ask("resolve", decided, "--charged", *PERSON), office.ask("resolve", final, "--skip", *PERSON)
         )
         listed = await office.ask("resolve", "--list", "--json")
     finally:
@@ -388,9 +382,40 @@ async def test_a_decision_stands_without_a_worker_and_is_carried_out_when_one_co
     await office.until_status(final, WorkflowExecutionStatus.COMPLETED)
     assert len(await office.posts(final)) == 1
 
-    assert unknown.status == shown.status == 1
-    assert "its workflow was terminated before it sent anything" in unknown.err
-    assert shown.err.startswith(f"recharge: the ledger has no record {unbegun}")
+
+async def test_a_workflow_that_was_terminated_before_a_worker_took_it_is_decided_and_opened_again(
+    office: Office,
+) -> None:
+    await office.worker.kill_and_wait()
+    try:
+        skipped, sent, open_yet = await asyncio.gather(office.record(then=1), office.record(then=1), office.record())
+        for workflow_id in (skipped, sent, open_yet):
+            await office.until_status(workflow_id, WorkflowExecutionStatus.RUNNING)
+        for workflow_id in (skipped, sent):
+            await office.client.get_workflow_handle(workflow_id).terminate("by a test")
+        shown, too_early, held = await asyncio.gather(
+            office.ask("show", skipped),
+            office.ask("resolve", open_yet, "--skip", *PERSON),
+            office.ask("hold", skipped, *PERSON),
+        )
+        told = await asyncio.gather(
+            office.ask("resolve", skipped, "--skip", *PERSON), office.ask("resolve", sent, "--not-charged", *PERSON)
+        )
+        assert [await office.row(workflow_id) for workflow_id in (skipped, sent)] == [(), ()]
+    finally:
+        office.worker = office.site.spawn("worker")
+    assert shown.err.startswith(f"recharge: the ledger has no record {skipped}")
+    assert too_early.status == held.status == 1
+    assert "the ledger has no such record; it may not have been started yet" in too_early.err
+    assert "its workflow ended before anything was sent" in held.err
+    assert [each.status for each in told] == [0, 0], told
+    assert all(each.out.endswith("its workflow was terminated and is open again\n") for each in told)
+    for workflow_id, state, calls in ((skipped, "skipped", 0), (sent, "succeeded", 1)):
+        await office.until_committed(workflow_id, 2)
+        assert await office.row(workflow_id) == (state,)
+        assert len(await office.posts(workflow_id)) == calls
+    assert [action for action, _, _, refused in await office.actions(sent) if refused is None] == ["reopen"]
+    await office.until_committed(open_yet, 1)
 
 
 # --- Bad input --------------------------------------------------------------------------------------------------------
