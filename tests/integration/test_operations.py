@@ -18,6 +18,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 from typer.testing import CliRunner
 
+from activities.ledger import OperatorLedger
 from activities.migrations import migrate
 from app import process
 from app.main import cli
@@ -26,11 +27,15 @@ from devstack.server import minimal_environment
 from devstack.simulator.events import Post
 from devstack.site import Site
 from devstack.stack import Devstack
+from operations.decide import Decider
 from operations.runs import newest_run, reopen
 from operations.web_ui import WebUi
+from recharge import limits
+from recharge.contract import Decision
+from recharge.outcome import Action
 from tests.support.records import value
 
-PARTITIONS = 20
+PARTITIONS = 30
 TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 60.0
 PROFILE = {"RECHARGE_PROVIDER__TIMEOUT_S": "3", "RECHARGE_PROVIDER__PROCESSING_TIME_S": "2"}
@@ -177,6 +182,14 @@ async def office(stack: Devstack, client: Client, site_numbers: "itertools.count
         await each.kill_and_wait()
 
 
+@pytest.fixture
+async def decider(office: Office) -> AsyncIterator[Decider]:
+    """What the commands use, in this process, so that a test can choose its limits and its faults."""
+    ledger = OperatorLedger(office.site.environment["RECHARGE_MYSQL__URL"])
+    yield Decider(ledger, office.client, processing_time_s=2.0)
+    await ledger.close()
+
+
 # --- Decisions --------------------------------------------------------------------------------------------------------
 
 
@@ -295,6 +308,29 @@ async def test_a_retrying_record_is_held_at_once_and_released_by_not_charged(off
     assert len(await office.posts(workflow_id)) == 2
 
 
+async def test_a_hold_during_a_call_is_told_at_once_and_gives_way_to_a_charge_alone(
+    office: Office, decider: Decider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A person waits for a second here instead of ten, and the calls outlast that.
+    monkeypatch.setattr(limits, "DECISION_TIMEOUT_S", 1.0)
+    charged, unknown = await asyncio.gather(office.record("delay:2.5+charge+ok"), office.record("delay:2.5+status:500"))
+    for workflow_id in (charged, unknown):
+        await office.stack.simulator.client.wait_for_posts(workflow_id, 1, TIMEOUT_S)
+    wish = Decision(Action.HOLD, "alice", "asked the provider")
+    lines = await asyncio.gather(decider.decide(charged, wish), decider.decide(unknown, wish))
+    for line in lines:
+        assert line.done
+        assert line.text == (
+            "decided hold by alice; the decision stands; it takes effect when the call that is under way has ended"
+        )
+        assert await office.row(line.workflow_id) == ("sending",)
+        assert [action for action, _, _, _ in await office.actions(line.workflow_id)] == ["hold"]
+    await office.until(charged, "succeeded")
+    await office.until(unknown, "held")
+    await office.until_committed(charged, 1)
+    assert [len(await office.posts(workflow_id)) for workflow_id in (charged, unknown)] == [1, 1]
+
+
 async def test_cancel_in_temporal_holds_the_record_until_a_person_decides(office: Office) -> None:
     workflow_id = await office.record("retry_after:600+status:429")
     await office.until(workflow_id, "retrying")
@@ -338,6 +374,53 @@ async def test_after_a_terminate_the_lane_is_held_and_a_decision_opens_the_workf
         assert len(await office.posts(workflow_id[:-1] + "1")) == 1
 
 
+async def test_a_workflow_that_failed_is_opened_again_by_a_decision(office: Office) -> None:
+    workflow_id = await office.record("delay:1+charge+ok", then=1)
+    await office.stack.simulator.client.wait_for_posts(workflow_id, 1, TIMEOUT_S)
+    # The attempt that the worker is about to close is taken for another one: the ledger contradicts itself.
+    await office.stack.mysql.execute(
+        f"UPDATE {office.site.names.database}.recharge_attempts SET token = REPEAT('0', 32) WHERE workflow_id = '{workflow_id}'"
+    )
+    await office.until_status(workflow_id, WorkflowExecutionStatus.FAILED)
+    assert await office.row(workflow_id) == ("sending",)
+    await office.until_judgeable(workflow_id)
+    told = await office.ask("resolve", workflow_id, "--charged", *PERSON)
+    assert (told.status, told.err) == (0, "")
+    assert told.out == f"{workflow_id}: decided charged by alice; its workflow had failed and is open again\n"
+    await office.until_committed(workflow_id, 2)
+    assert await office.row(workflow_id, "state, resolved_by") == ("succeeded", "person")
+    assert len(await office.posts(workflow_id)) == 1
+
+
+async def test_a_decision_whose_reset_failed_is_completed_by_the_same_command(
+    office: Office, decider: Decider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow_id = await office.in_doubt(then=1)
+    await office.client.get_workflow_handle(workflow_id).terminate("by a test")
+
+    async def fails(*_: object) -> NoReturn:
+        raise RPCError("the server went away", RPCStatusCode.UNAVAILABLE, b"")
+
+    with monkeypatch.context() as without_resets:
+        without_resets.setattr("operations.decide.reopen", fails)
+        line = await decider.decide(workflow_id, Decision(Action.SKIP, "alice", "asked the provider"))
+    assert not line.done
+    assert line.text == (
+        "decided skip by alice; its workflow was terminated and was not opened again "
+        "(Temporal: unavailable: the server went away); give the command again"
+    )
+    again = await office.ask("resolve", workflow_id, "--skip", *PERSON)
+    assert (again.status, again.err) == (0, "")
+    assert again.out == (
+        f"{workflow_id}: it was decided already: skip, by alice: asked the provider; "
+        "its workflow was terminated and is open again\n"
+    )
+    await office.until_committed(workflow_id, 2)
+    assert await office.row(workflow_id) == ("skipped",)
+    assert [refused is None for _, _, _, refused in await office.actions(workflow_id)] == [True, False]
+    assert len(await office.posts(workflow_id)) == 1
+
+
 async def test_a_deleted_workflow_leaves_the_decision_to_the_ledger(office: Office) -> None:
     workflow_id = await office.in_doubt()
     handle = office.client.get_workflow_handle(workflow_id)
@@ -356,7 +439,10 @@ async def test_a_deleted_workflow_leaves_the_decision_to_the_ledger(office: Offi
 
 
 async def test_a_decision_stands_without_a_worker_and_is_carried_out_when_one_comes(office: Office) -> None:
-    decided, final = await asyncio.gather(office.in_doubt(), office.record())
+    decided, final, held = await asyncio.gather(
+        office.in_doubt(), office.record(), office.record("retry_after:600+status:429")
+    )
+    await office.until(held, "retrying")
     await office.until_status(final, WorkflowExecutionStatus.COMPLETED)
     await office.worker.kill_and_wait()
     try:
@@ -364,17 +450,21 @@ async def test_a_decision_stands_without_a_worker_and_is_carried_out_when_one_co
         assert run is not None
         await reopen(office.client, final, run.run_id, "by a test")
         await office.client.get_workflow_handle(final).terminate("by a test")
-        told, too_late = await asyncio.gather(
-            office.ask("resolve", decided, "--charged", *PERSON), office.ask("resolve", final, "--skip", *PERSON)
+        told, too_late, stopped = await asyncio.gather(
+            office.ask("resolve", decided, "--charged", *PERSON),
+            office.ask("resolve", final, "--skip", *PERSON),
+            office.ask("hold", held, *PERSON),
         )
         listed = await office.ask("resolve", "--list", "--json")
     finally:
         office.worker = office.site.spawn("worker")
     assert told.out == f"{decided}: decided charged by alice; the decision stands; no worker took it within 10 s\n"
-    assert told.status == 0
+    assert stopped.out == f"{held}: decided hold by alice; the decision stands; no worker took it within 10 s\n"
+    assert told.status == stopped.status == 0
     (waiting,) = [each for each in listed.json() if each["workflow_id"] == decided]
     assert waiting["reason"].endswith("and no worker has taken that yet")
     await office.until(decided, "succeeded")
+    await office.until(held, "held")
     assert len(await office.posts(decided)) == 1
 
     assert too_late.status == 1
