@@ -23,6 +23,7 @@ from activities.ledger import (
 )
 from activities.migrations import migrate
 from activities.profile import Answer, LookupReading
+from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
 from recharge.contract import Finding, RecordInput
@@ -292,6 +293,30 @@ async def test_a_late_answer_after_another_attempt_is_kept_beside_it(
     assert found == [(1, "unknown", "charged"), (2, "charged", None)]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "kept"),
+    [(Outcome.CHARGED, ("unknown", "charged")), (Outcome.REFUSED, ("refused", "refused"))],
+)
+async def test_an_answer_after_a_final_state_never_changes_it_and_is_kept(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions, outcome: Outcome, kept: tuple[str, str]
+) -> None:
+    one = record(site.source, 1)
+    attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
+    assert isinstance(attempt, Opened)
+
+    async def is_skipped() -> bool:
+        return (await decide(decisions, one, Action.SKIP)).refused_because is None
+
+    await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
+    await ledger.record_result(one, await not_opened(ledger, one))
+    finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
+    assert finding.state is State.SKIPPED
+    assert await rows(stack, site, "SELECT outcome, late_outcome FROM recharge_attempts") == [kept]
+    assert await rows(stack, site, "SELECT state FROM recharges") == [("skipped",)]
+    refusals = await rows(stack, site, "SELECT refused_because FROM operator_actions WHERE refused_because IS NOT NULL")
+    assert refusals, "a decision was taken while the call could still be on its way"
+
+
 # --- The server -------------------------------------------------------------------------------------------------------
 
 
@@ -380,7 +405,8 @@ async def test_of_two_records_with_one_request_id_the_second_is_rejected_and_nam
 ) -> None:
     first = record(site.source, 1, value(requestId="r-1"))
     await opened(ledger, first)
-    second = record(site.source, 2, value(requestId="r-1", amount="11"))
+    # The same numbers, though one is written with a plus and the other without.
+    second = record(site.source, 2, value(requestId="r-1", amount="11", phoneNumberDonor="34600111222"))
     finding = await not_opened(ledger, second)
     assert finding.state is State.REJECTED
     result = await ledger.record_result(second, finding)
@@ -419,6 +445,14 @@ async def test_the_same_content_under_another_source_is_held_and_a_person_releas
     wish = Wish(moved.workflow_id, Action.NOT_CHARGED, "ana", "it was not done in the old era")
     assert (await decisions.decide(wish, processing_time_s=60.0)).refused_because is None
     await opened(ledger, moved)
+
+
+async def test_of_the_same_content_under_two_sources_at_once_one_sees_the_other(ledger: Ledger) -> None:
+    pairs = [[record(era, n, value(amount=str(n + 1))) for era in ("old-era", "new-era")] for n in range(20)]
+    many = [one for pair in pairs for one in pair]
+    results = await asyncio.gather(*(ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S) for one in many))
+    for pair in zip(results[::2], results[1::2], strict=True):
+        assert len([result for result in pair if isinstance(result, Opened)]) <= 1, pair
 
 
 async def decide(ledger: Decisions, one: RecordInput, action: Action) -> Ruling:
