@@ -154,12 +154,14 @@ def _list_waiting(*, as_json: bool, reveal: bool) -> None:
     from operations import screens  # noqa: PLC0415
     from operations.waiting import as_json as waiting_as_json  # noqa: PLC0415
 
-    found = asyncio.run(operate_runs.waiting(_settings(ResolveEnvironment)))
+    settings = _settings(ResolveEnvironment)
+    found = asyncio.run(operate_runs.waiting(settings))
+    web_ui = operate_runs.web_ui_of(settings.temporal)
     discretion = _discretion(reveal=reveal)
     if as_json:
-        _write_json([waiting_as_json(each, discretion) for each in found])
+        _write_json([waiting_as_json(each, discretion, web_ui) for each in found])
     else:
-        screens.show_list(screens.console(), found, discretion)
+        screens.show_list(screens.console(), found, discretion, web_ui)
 
 
 def _decide(

@@ -9,14 +9,15 @@ from temporalio.service import RPCError
 
 from activities.ledger import OperatorLedger, Waiting
 from app.environment import ResolveEnvironment, ShowEnvironment, StatusEnvironment, variables
-from app.temporal import TemporalProblem, connect
+from app.temporal import TemporalProblem, configured_namespace, connect
 from operations import status as statuses
 from operations.decide import DECISIONS_AT_ONCE, Decider, Line
 from operations.runs import newest_run
 from operations.show import Seen
 from operations.waiting import LISTED_MAX
+from operations.web_ui import WebUi
 from recharge.contract import Decision
-from recharge.settings import MySQLSettings
+from recharge.settings import MySQLSettings, TemporalSettings
 
 CONNECT_TIMEOUT_S = 5.0
 """How long a command waits for Temporal before it says that there is no answer. A person waits for it, so it is short."""
@@ -50,23 +51,38 @@ async def look(settings: ShowEnvironment, workflow_id: str) -> Seen | None:
         story = await ledger.story(workflow_id)
     if story is None:
         return None
+    web_ui, run, problem = None, None, None
     try:
-        return Seen(story, await newest_run(await connected(), workflow_id))
-    except TemporalProblem as problem:
-        return Seen(story, None, str(problem))
+        web_ui = web_ui_of(settings.temporal)
+        run = await newest_run(await connected(), workflow_id)
+    except TemporalProblem as error:
+        problem = str(error)
     except RPCError as error:
-        return Seen(story, None, f"Temporal: {error.status.name.lower()}: {error.message}")
+        problem = f"Temporal: {error.status.name.lower()}: {error.message}"
+    link = None if web_ui is None else web_ui.link(workflow_id, None if run is None else run.run_id)
+    return Seen(story, run, problem, link)
 
 
 async def status(settings: StatusEnvironment) -> statuses.Status:
     """The whole service at one moment."""
-    client, problem = None, None
+    web_ui, client, problem = None, None, None
     try:
+        web_ui = web_ui_of(settings.temporal)
         client = await connected()
     except TemporalProblem as error:
         problem = str(error)
     async with _ledger(settings.mysql) as ledger:
-        return await statuses.gather(settings.kafka, ledger, client, problem)
+        found = await statuses.gather(settings.kafka, ledger, client, problem)
+    found.web_ui = web_ui
+    return found
+
+
+def web_ui_of(settings: TemporalSettings) -> WebUi | None:
+    """Temporal's Web UI, where its address is set. Links need no connection, so they are there while Temporal is away.
+
+    Raises TemporalProblem where Temporal's own configuration cannot be read.
+    """
+    return None if settings.web_ui_url is None else WebUi(settings.web_ui_url, configured_namespace())
 
 
 async def connected() -> Client:

@@ -29,6 +29,14 @@ def _connect_config() -> dict[str, object]:
         raise TemporalProblem(f"TEMPORAL_…: the client's configuration cannot be read: {error}") from error
 
 
+def configured_namespace() -> str:
+    """The namespace of the clients that `connect` makes, for those who need no connection.
+
+    Raises TemporalProblem where the configuration cannot be read.
+    """
+    return str(_connect_config().get("namespace") or "default")
+
+
 async def connect() -> Client:
     """Connect by Temporal's own environment configuration, waiting for a server that is not there yet.
 

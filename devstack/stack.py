@@ -190,6 +190,7 @@ class Devstack:
             "RECHARGE_PROVIDER__AUTH_TOKEN": self.simulator.auth_token,
             "RECHARGE_PRIVACY__HASH_KEY": ensure_secret(folder / "passwords", "hash-key"),
             "RECHARGE_TEMPORAL__TASK_QUEUE": names.task_queue,
+            "RECHARGE_TEMPORAL__WEB_UI_URL": self.temporal.ui_url,
             "TEMPORAL_ADDRESS": self.temporal.address,
             "TEMPORAL_NAMESPACE": self.temporal.namespace,
         }

@@ -74,27 +74,27 @@ class Decider:
         wish = Wish(workflow_id, decision.action, decision.by, decision.note, provider_reference, is_closed=ended_early)
         ruling = await self._ledger.decide(wish, processing_time_s=self._processing_time_s)
         if ruling.refused_because is not None:
-            return Line(workflow_id, done=False, text=await self._refused(ruling, run))
+            return await self._refused(ruling, run, decision)
         done, effect = await self._carry_on(workflow_id, run, decision)
         return Line(workflow_id, done, f"decided {decision.action} by {decision.by}; {effect}")
 
-    async def _refused(self, ruling: Ruling, run: Run | None) -> str:
-        """Why not, and what was decided instead. A workflow that ended before it took that up is opened again for it."""
-        said = f"refused: {ruling.refused_because}"
-        if ruling.state is None and run is not None and run.ended_early:
-            return (
-                f"{said}; its workflow was {run.status} before it sent anything: delete that in Temporal, "
-                "and the ingester starts it anew"
-            )
+    async def _refused(self, ruling: Ruling, run: Run | None, decision: Decision) -> Line:
+        """Why not, and what was decided instead. A workflow that ended before it took that up is opened again for it.
+
+        Where that is what was wished for, as in a command that is given again because the reset had failed, it is done.
+        """
+        said = str(ruling.refused_because)
         standing = ruling.standing
         if standing is not None and standing.action is not Action.HOLD and ruling.state in FINAL_STATES:
             said += f", after {standing.by} decided {standing.action}: {standing.note}"
         is_decided = standing is not None and standing.action is not Action.HOLD
         is_settled = ruling.state in FINAL_STATES or is_decided or ruling.is_answered
         if is_settled and run is not None and run.ended_early:
-            _, effect = await self._reopen(ruling.workflow_id, run, "what was decided stands in the ledger")
+            is_open, effect = await self._reopen(ruling.workflow_id, run, "what was decided stands in the ledger")
             said += f"; {effect}"
-        return said
+            if is_open and standing is not None and standing.action is decision.action:
+                return Line(ruling.workflow_id, done=True, text=said)
+        return Line(ruling.workflow_id, done=False, text=f"refused: {said}")
 
     async def _carry_on(self, workflow_id: str, run: Run | None, decision: Decision) -> tuple[bool, str]:
         """Let the workflow hear of a decision that stands, and tell what it made of it; False where that has to be tried again."""
@@ -123,9 +123,9 @@ class Decider:
         except RPCError as error:
             return (
                 False,
-                f"its workflow is {run.status} and was not opened again ({_no_answer(error)}); give the command again",
+                f"its workflow {run.ending} and was not opened again ({_no_answer(error)}); give the command again",
             )
-        return True, f"its workflow was {run.status} and is open again"
+        return True, f"its workflow {run.ending} and is open again"
 
     async def _tell(self, workflow_id: str, decision: Decision) -> str | None:
         """Send the Update; None where the workflow is closed."""

@@ -37,6 +37,11 @@ class Run:
         """It is closed without a result, so nothing is done for the record any more, and its lane is held."""
         return not self.is_open and self.status != "completed"
 
+    @property
+    def ending(self) -> str:
+        """How it ended, as a sentence goes on that speaks of the workflow."""
+        return {"failed": "had failed", "timed_out": "had timed out"}.get(self.status, f"was {self.status}")
+
 
 async def newest_run(client: Client, workflow_id: str) -> Run | None:
     """The newest run, or None where there is no such workflow: never started, deleted, or past its retention.

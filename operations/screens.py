@@ -13,6 +13,7 @@ from operations import show, waiting
 from operations.show import Seen
 from operations.status import PartitionStatus, Status
 from operations.telling import Discretion, age, amount, printable
+from operations.web_ui import WebUi
 from recharge.outcome import FINAL_STATES, State
 
 _PIPED_WIDTH = 200
@@ -34,8 +35,8 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
-def show_list(out: Console, found: Sequence[Waiting], discretion: Discretion) -> None:
-    """What waits for a person, oldest first, each with the command to type."""
+def show_list(out: Console, found: Sequence[Waiting], discretion: Discretion, web_ui: WebUi | None = None) -> None:
+    """What waits for a person, oldest first, each with the command to type, and where to look at its workflow."""
     if not found:
         out.print("Nothing waits for a person.")
     for each in found:
@@ -47,6 +48,7 @@ def show_list(out: Console, found: Sequence[Waiting], discretion: Discretion) ->
         out.print(_plain(f"  why: {discretion.text(each.reason)}"), soft_wrap=True)
         out.print(_plain(f"  the provider last said: {discretion.text(each.last_said) or 'nothing'}"), soft_wrap=True)
         out.print(_plain(f"  {waiting.command(each)}"), soft_wrap=True)
+        _print_link(out, None if web_ui is None else web_ui.link(each.workflow_id), indent="  ")
 
 
 def show_record(out: Console, seen: Seen, discretion: Discretion) -> None:
@@ -59,11 +61,18 @@ def show_record(out: Console, seen: Seen, discretion: Discretion) -> None:
         if value is not None:
             facts.add_row(Text(name, "dim"), _plain(str(value)))
     out.print(facts)
+    _print_link(out, told["web_ui_url"])
     _table(
         out, "Attempts", told["attempts"], ("number", "opened_at", "closed_at", "outcome", "status", "error"), _judged
     )
     _table(out, "Look-ups", told["lookups"], ("attempt", "asked_at", "answer", "status", "said"))
     _table(out, "Decisions", told["decisions"], ("decided_at", "action", "by", "note", "refused_because"))
+
+
+def _print_link(out: Console, url: str | None, indent: str = "") -> None:
+    """An address of its own line, never wrapped, so that it can be opened or copied."""
+    if url is not None:
+        out.print(Text.assemble(indent, ("in the Web UI  ", "dim"), printable(url)), soft_wrap=True)
 
 
 def _facts(seen: Seen, told: Mapping[str, Any], record: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -174,7 +183,7 @@ def show_status(out: Console, status: Status, discretion: Discretion) -> None:
     out.print("records: " + (", ".join(counts) or "none"))
     if status.waiting:
         out.print(Text("Waits for a person:", "bold"))
-        show_list(out, status.waiting, discretion)
+        show_list(out, status.waiting, discretion, status.web_ui)
 
 
 def _intake_and_provider(out: Console, status: Status, discretion: Discretion) -> None:

@@ -18,6 +18,8 @@ class Seen:
     run: Run | None
     """The newest run of its workflow; None where there is none, or where Temporal was not reached."""
     temporal_problem: str | None = None
+    web_ui_url: str | None = None
+    """Where the workflow stands in Temporal's Web UI; None where nobody told us the address of that."""
 
 
 def as_json(seen: Seen, discretion: Discretion) -> dict[str, Json]:
@@ -39,6 +41,7 @@ def as_json(seen: Seen, discretion: Discretion) -> dict[str, Json]:
         "same_content_as": story.twin,
         "workflow": None if seen.run is None else {"run_id": seen.run.run_id, "status": seen.run.status},
         "temporal_problem": seen.temporal_problem,
+        "web_ui_url": seen.web_ui_url,
         "first_open_offset": story.first_open_offset,
         "holds_lane": holds_lane(seen),
     }

@@ -15,6 +15,7 @@ from operations.runs import Run, newest_run
 from operations.switch import standing as standing_pause
 from operations.telling import Discretion, Json, time
 from operations.waiting import as_json as waiting_as_json
+from operations.web_ui import WebUi
 from recharge import limits
 from recharge.contract import Position
 from recharge.outcome import FINAL_STATES, State
@@ -68,6 +69,8 @@ class Status:
     is_paused: bool | None = None
     """Whether the intake is paused; None where Temporal could not be asked."""
     pause: Pause | None = None
+    web_ui: WebUi | None = None
+    """Where to look at a workflow, where we know the address."""
     problems: dict[str, str] = field(default_factory=dict)
     """By the part that has one: kafka, ledger, temporal."""
     schema_is_current: bool | None = None
@@ -188,7 +191,7 @@ def as_json(status: Status, discretion: Discretion) -> dict[str, Json]:
     return {
         "partitions": [_partition(each) for each in status.partitions],
         "states": {state.value: count for state, count in status.states.items()},
-        "waiting": [waiting_as_json(each, discretion) for each in status.waiting],
+        "waiting": [waiting_as_json(each, discretion, status.web_ui) for each in status.waiting],
         "intake": _intake_as_json(status, discretion),
         "provider": {
             "retrying": sum(each.records for each in status.trouble),

@@ -2,6 +2,7 @@
 
 from activities.ledger import Waiting
 from operations.telling import Discretion, Json, amount, time
+from operations.web_ui import WebUi
 
 LISTED_MAX = 1000
 """Records that one list shows. The oldest come first, so the rest is seen when those are decided."""
@@ -12,8 +13,8 @@ def command(waiting: Waiting) -> str:
     return f"recharge resolve {waiting.workflow_id} --charged|--not-charged|--skip --by WHO --note WHY"
 
 
-def as_json(waiting: Waiting, discretion: Discretion) -> dict[str, Json]:
-    """One record that waits, as a JSON object."""
+def as_json(waiting: Waiting, discretion: Discretion, web_ui: WebUi | None = None) -> dict[str, Json]:
+    """One record that waits, as a JSON object. `web_ui` leads to its workflow, where we know the address of one."""
     return {
         "workflow_id": waiting.workflow_id,
         "state": waiting.state.value,
@@ -28,4 +29,5 @@ def as_json(waiting: Waiting, discretion: Discretion) -> dict[str, Json]:
         "waits_since": time(waiting.waits_since),
         "waits_s": round(waiting.waits_s, 3),
         "command": command(waiting),
+        "web_ui_url": None if web_ui is None else web_ui.link(waiting.workflow_id),
     }

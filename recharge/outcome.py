@@ -114,23 +114,8 @@ def is_retried(outcome: Outcome) -> bool:
             assert_never(outcome)
 
 
-def open_state_after(outcome: Outcome) -> State:
-    """The open state of a record whose newest attempt ended like this, until `record_result` makes it final."""
-    match outcome:
-        case Outcome.CHARGED | Outcome.REFUSED:
-            return State.SENDING
-        case Outcome.NOT_SENT | Outcome.NOT_CHARGED:
-            return State.RETRYING
-        case Outcome.PENDING:
-            return State.PENDING
-        case Outcome.UNKNOWN:
-            return State.IN_DOUBT
-        case _:
-            assert_never(outcome)
-
-
 def final_state_after(outcome: Outcome) -> State | None:
-    """The final state that an outcome leads to, or None where the record stays open."""
+    """The final state that an attempt's outcome leads its record to, or None where the record stays open."""
     match outcome:
         case Outcome.CHARGED:
             return State.SUCCEEDED

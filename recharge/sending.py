@@ -6,10 +6,22 @@ The ledger gathers the facts under the record's row lock and asks here. Nothing 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from recharge import limits
 from recharge.contract import Finding
-from recharge.outcome import FINAL_STATES, MAY_HAVE_BEEN_SENT, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
+from recharge.outcome import (
+    FINAL_STATES,
+    MAY_HAVE_BEEN_SENT,
+    Action,
+    LookupAnswer,
+    Outcome,
+    ResolvedBy,
+    State,
+    Verdict,
+    final_state_after,
+    is_retried,
+)
 
 LOOKUP_VERDICT = "lookup"
 """Who passed a verdict, where it was the provider's look-up and not a person."""
@@ -31,14 +43,28 @@ class AttemptFacts:
     """Its outcome came after the attempt had been given up."""
 
     @property
-    def carried_out(self) -> bool:
-        """The provider, a look-up or a person said that this attempt was carried out."""
-        return self.outcome is Outcome.CHARGED or self.verdict is Verdict.CHARGED
+    def final_state(self) -> State | None:
+        """The final state to which the provider's answer, a look-up's verdict or a person's leads; None where there is no such word."""
+        if self.verdict is Verdict.CHARGED:
+            return State.SUCCEEDED
+        return None if self.outcome is None else final_state_after(self.outcome)
+
+    @property
+    def did_nothing(self) -> bool:
+        """This attempt carried nothing out, by its own outcome or by the verdict on it."""
+        if self.outcome is not None and (is_retried(self.outcome) or self.outcome is Outcome.REFUSED):
+            return True
+        return self.is_doubtful and self.verdict is Verdict.NOT_CHARGED
+
+    @property
+    def is_doubtful(self) -> bool:
+        """It does not say by itself what this attempt did."""
+        return self.outcome in {None, Outcome.UNKNOWN, Outcome.PENDING}
 
     @property
     def waits(self) -> bool:
         """Nobody knows yet what this attempt did: it is open, unknown or pending, and bears no verdict."""
-        return self.verdict is None and self.outcome in {None, Outcome.UNKNOWN, Outcome.PENDING}
+        return self.verdict is None and self.is_doubtful
 
     @property
     def was_unknown(self) -> bool:
@@ -136,21 +162,22 @@ def _held(facts: Facts) -> Finding | None:
 
 def _hindered(facts: Facts) -> Finding | None:
     obstacle = facts.obstacle
-    if obstacle is None or (facts.decided is not None and facts.decided.action is Action.NOT_CHARGED):
+    if obstacle is None:
         return None
     if obstacle.state is State.REJECTED:
+        # Nobody can have released this: a record waits for a person for another reason, or not at all.
         count = len(facts.attempts)
         return Finding(State.REJECTED, obstacle.said, count, reason=obstacle.said, resolved_by=ResolvedBy.INTAKE)
+    if facts.decided is not None and facts.decided.action is Action.NOT_CHARGED:
+        return None
     return Finding(State.HELD, obstacle.said, len(facts.attempts))
 
 
 def _answered(facts: Facts) -> Finding | None:
-    for attempt in facts.attempts:
-        if attempt.carried_out:
-            return _from_attempt(State.SUCCEEDED, attempt, facts)
-    for attempt in facts.attempts:
-        if attempt.outcome is Outcome.REFUSED:
-            return _from_attempt(State.REJECTED, attempt, facts)
+    for state in (State.SUCCEEDED, State.REJECTED):  # money that moved outranks the refusal of a repetition
+        for attempt in facts.attempts:
+            if attempt.final_state is state:
+                return _from_attempt(state, attempt, facts)
     return None
 
 
@@ -197,6 +224,22 @@ def _key_lives(facts: Facts, keys: KeyRules) -> bool:
     if first_at is None or facts.now is None:
         return False
     return facts.now < first_at + timedelta(seconds=keys.lifetime_s - keys.timeout_s - limits.KEY_MARGIN_S)
+
+
+def frees_its_claim(state: State, attempts: Sequence[AttemptFacts]) -> bool:
+    """Tell whether a record ended without anything carried out, so that another one may be sent for the same request.
+
+    A skipped record may have been carried out where one of its attempts is not known to have done nothing.
+    """
+    match state:
+        case State.REJECTED | State.INVALID:
+            return True
+        case State.SKIPPED:
+            return all(attempt.did_nothing for attempt in attempts)
+        case State.SENDING | State.RETRYING | State.PENDING | State.IN_DOUBT | State.HELD | State.SUCCEEDED:
+            return False
+        case _:
+            assert_never(state)
 
 
 def late_answer_contradicts(outcome: Outcome, state: State, *, later_attempt: bool) -> bool:

@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+_URL = re.compile(r"[\x21-\x7e]+")
+
+
 class SecurityProtocol(StrEnum):
     """Kafka's security protocols, named as Kafka names them."""
 
@@ -145,6 +148,25 @@ class TemporalSettings(Section):
     """RECHARGE_TEMPORAL__…: what Temporal's own TEMPORAL_… variables do not say."""
 
     task_queue: str = Field("recharge", min_length=1, max_length=255, examples=["recharge"])
+    web_ui_url: str | None = Field(None, examples=["https://temporal.example.net"])
+
+    @field_validator("web_ui_url")
+    @classmethod
+    def _is_web_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:
+            raise ValueError("is not a URL (is its port a number from 1 to 65535?)") from None
+        if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or not _URL.fullmatch(value):
+            raise ValueError("must be http://HOST or https://HOST, with the path of the Web UI where it has one")
+        if "@" in parts.netloc:
+            raise ValueError("must not hold a user or a password, since it is shown to everyone")
+        if parts.query or parts.fragment:
+            raise ValueError("must end with the path: links are made by adding to it")
+        return value
 
 
 class MySQLSettings(Section):

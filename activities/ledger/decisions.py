@@ -51,15 +51,31 @@ class Ruling:
 REDRIVE = "redrive"
 """The action of a person who produced a record anew. It decides nothing about the record itself, so it is no `Action`."""
 
+REOPEN = "reopen"
+"""`not_charged`, about a record that was not begun: there is no attempt to judge and nobody has seen an obstacle that it could
+release. So it decides nothing and is no `Action`; it says who had the workflow opened again."""
+
+
+class _BegunMeanwhile(Exception):
+    """The record that was not begun has a row now, and is decided about by that."""
+
 
 async def insert_action(
-    connection: AsyncConnection, wish: Wish, *, refused_because: str | None = None, token: str | None = None
+    connection: AsyncConnection,
+    wish: Wish,
+    *,
+    word: str | None = None,
+    refused_because: str | None = None,
+    token: str | None = None,
 ) -> None:
-    """Add one row about what a person decided, or was refused. By its token it is recognised where the reply to a COMMIT was lost."""
+    """Add one row about what a person decided, or was refused, under the action's own word or another one.
+
+    By its token it is recognised where the reply to a COMMIT was lost.
+    """
     await connection.execute(
         insert(operator_actions).values(
             workflow_id=wish.workflow_id,
-            action=wish.action,
+            action=word or wish.action,
             decided_by=cut(wish.by, limits.NAME_CHARS_MAX),
             note=cut_reason(wish.note),
             provider_reference=cut(wish.provider_reference, limits.REFERENCE_CHARS_MAX),
@@ -97,10 +113,9 @@ class Decisions(LedgerEngine):
         token = secrets.token_hex(16)
 
         async def work(connection: AsyncConnection) -> Ruling:
-            query = select(recharges.c.state).where(recharges.c.workflow_id == wish.workflow_id).with_for_update()
-            row = (await connection.execute(query)).mappings().one_or_none()
+            row = await _locked(connection, wish.workflow_id)
             if row is None:
-                return Ruling(wish.workflow_id, None, "the ledger has no such record; it may not have been started yet")
+                return await _decide_before_it_began(connection, wish, token)
             state = State(row["state"])
             mine = await _own_row(connection, wish.workflow_id, token)
             if mine is not None:
@@ -119,7 +134,37 @@ class Decisions(LedgerEngine):
                 wish.workflow_id, state, refused, decided if stands else None, is_answered=_answer(rows) is not None
             )
 
-        return await self.transact(work)
+        try:
+            return await self.transact(work)
+        except _BegunMeanwhile:
+            return await self.transact(work)  # Rows of records are never deleted, so this time there is one.
+
+
+async def _locked(connection: AsyncConnection, workflow_id: str) -> RowMapping | None:
+    query = select(recharges.c.state).where(recharges.c.workflow_id == workflow_id).with_for_update()
+    return (await connection.execute(query)).mappings().one_or_none()
+
+
+async def _decide_before_it_began(connection: AsyncConnection, wish: Wish, token: str) -> Ruling:
+    """Decide about a record that has no row to lock, since its workflow ended before a worker took it.
+
+    The decision is written first and the row looked for once more afterwards, by a locking read; opening an attempt does both
+    the other way round. So of a decision and an attempt at the same time at least one sees the other.
+    """
+    if not wish.is_closed:
+        return Ruling(wish.workflow_id, None, "the ledger has no such record; it may not have been started yet")
+    mine = await _own_row(connection, wish.workflow_id, token)
+    if mine is not None:
+        return Ruling(wish.workflow_id, None, mine["refused_because"])
+    decided = await read_decided(connection, wish.workflow_id)
+    refused = _decided_before(decided, [], State.SENDING)
+    if wish.action is Action.HOLD:
+        refused = "its workflow ended before anything was sent, so nothing is sent; to go on, use: recharge resolve"
+    word = REOPEN if wish.action is Action.NOT_CHARGED else None
+    await insert_action(connection, wish, word=word, refused_because=refused, token=token)
+    if await _locked(connection, wish.workflow_id) is not None:
+        raise _BegunMeanwhile
+    return Ruling(wish.workflow_id, None, refused, decided if refused is not None else None)
 
 
 async def _own_row(connection: AsyncConnection, workflow_id: str, token: str) -> RowMapping | None:

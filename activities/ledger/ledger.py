@@ -17,7 +17,7 @@ from activities.ledger.decisions import Wish, insert_action
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.obstacles import claim, find_obstacle
-from activities.ledger.reading import AttemptRow, Known, read_facts, read_known
+from activities.ledger.reading import AttemptRow, Known, read_decided, read_facts, read_known
 from activities.ledger.rows import NOW, cut_reason, insert_row, lock_row, move, new_row
 from activities.ledger.tables import attempts
 from activities.profile import Answer, LookupReading
@@ -232,7 +232,9 @@ async def _fresh(connection: AsyncConnection, record: RecordInput) -> Facts:
     """What is known about a record whose row was just inserted, in as few questions as that takes."""
     owner = await claim(connection, record)
     now = (await connection.execute(select(NOW))).scalar_one() if record.stale_after_s is not None else None
-    return Facts(State.SENDING, obstacle=await find_obstacle(connection, record, (), now, owner))
+    # Looked for after the row was inserted: a decision about a record that was not begun is written before the row is looked for.
+    decided = await read_decided(connection, record.workflow_id)
+    return Facts(State.SENDING, decided=decided, obstacle=await find_obstacle(connection, record, (), now, owner))
 
 
 async def _follow(connection: AsyncConnection, record: RecordInput, state: State, finding: Finding) -> None:

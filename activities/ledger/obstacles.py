@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,9 +15,9 @@ from activities.ledger.engine import is_duplicate
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, recharges, request_claims
 from recharge.contract import DuplicateRequests, RecordInput
-from recharge.outcome import Outcome, State, Verdict
+from recharge.outcome import Outcome, State, Verdict, is_retried
 from recharge.privacy import phone_digits
-from recharge.sending import AttemptFacts, Obstacle
+from recharge.sending import AttemptFacts, Obstacle, frees_its_claim
 
 _CLAIM = insert(request_claims).values(claimed_at=NOW)
 _TWIN = (
@@ -85,24 +85,19 @@ async def _owner(connection: AsyncConnection, claimed: str) -> str | None:
 
 
 async def _ended_without_effect(connection: AsyncConnection, workflow_id: str) -> bool:
-    """Tell whether a record ended and surely carried nothing out. A skipped one with an unresolved attempt may have."""
+    """Tell whether a record ended and surely carried nothing out."""
     state = await connection.scalar(
         select(recharges.c.state).where(recharges.c.workflow_id == workflow_id).with_for_update(read=True)
     )
-    if state in {State.REJECTED, State.INVALID}:
-        return True
-    if state != State.SKIPPED:
+    if state is None:
         return False
-    doubtful = select(func.count()).where(
-        attempts.c.workflow_id == workflow_id,
-        attempts.c.outcome.is_(None)
-        | (
-            attempts.c.outcome.in_([Outcome.PENDING, Outcome.UNKNOWN])
-            & ~attempts.c.verdict.is_not_distinct_from(Verdict.NOT_CHARGED)
-        )
-        | (attempts.c.outcome == Outcome.CHARGED),
-    )
-    return not await connection.scalar(doubtful)
+    columns = (attempts.c.number, attempts.c.outcome, attempts.c.verdict)
+    rows = (await connection.execute(select(*columns).where(attempts.c.workflow_id == workflow_id))).all()
+    facts = [
+        AttemptFacts(number, outcome and Outcome(outcome), verdict and Verdict(verdict))
+        for number, outcome, verdict in rows
+    ]
+    return frees_its_claim(State(state), facts)
 
 
 async def find_obstacle(
@@ -121,7 +116,7 @@ async def find_obstacle(
         if owner is not None:
             state = State.HELD if record.duplicate_requests is DuplicateRequests.HOLD else State.REJECTED
             return Obstacle(state, f"duplicate of {owner}: the same request was made there")
-    if all(attempt.outcome in {Outcome.NOT_SENT, Outcome.NOT_CHARGED} for attempt in facts):
+    if all(attempt.outcome is not None and is_retried(attempt.outcome) for attempt in facts):
         return _stale(record, now)
     return None
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, select
+from sqlalchemy import BindParameter, RowMapping, Select, and_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.obstacles import find_obstacle, other_owner
@@ -110,7 +110,7 @@ def _decided(row: RowMapping, prefix: str = "") -> Decided:
     )
 
 
-def newest_decision(workflow_id: str) -> Select[Any]:
+def newest_decision(workflow_id: str | BindParameter[str]) -> Select[Any]:
     """The query for the newest decision of a person that was not refused."""
     return (
         select(operator_actions)
@@ -120,10 +120,12 @@ def newest_decision(workflow_id: str) -> Select[Any]:
     )
 
 
+_NEWEST = newest_decision(bindparam("decided_id")).with_for_update()
+
+
 async def read_decided(connection: AsyncConnection, workflow_id: str) -> Decided | None:
     """The newest decision of a person that was not refused, by a locking read."""
-    query = newest_decision(workflow_id).with_for_update()
-    row = (await connection.execute(query)).mappings().one_or_none()
+    row = (await connection.execute(_NEWEST, {"decided_id": workflow_id})).mappings().one_or_none()
     return None if row is None else _decided(row)
 
 

@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from devstack.simulator.book import Standing
 from devstack.simulator.events import Status
 from devstack.simulator.faults import RequestKind, Step, StepName
+from devstack.simulator.paths import ORDER_ID
 from devstack.simulator.wire import Answer
 
 _MULTIPLE_CHOICES = 300
@@ -23,6 +24,8 @@ class Context:
     path: str
     standing: Standing | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    listed: str | None = None
+    """The reference by which a list of recharges is filtered; None where one recharge is asked for, or asked to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,9 @@ def json_answer(status: int, value: object, headers: dict[str, str] | None = Non
 
 
 def not_found(context: Context) -> Answer:
-    """The look-up's answer for a reference that is unknown."""
+    """The look-up's answer for a reference that is unknown: 404, or a list without items."""
+    if context.listed is not None:
+        return json_answer(200, [], context.headers)
     return json_answer(_NOT_FOUND, {"error": "no recharge has this reference"}, context.headers)
 
 
@@ -60,8 +65,15 @@ def _standing_answer(status: int, context: Context) -> Answer:
     standing = context.standing
     if standing is None:
         return json_answer(status, {}, context.headers)
-    body = {"status": standing.status, "providerReference": standing.provider_reference}
-    return json_answer(status, body, context.headers)
+    return _told(status, standing.status, standing.provider_reference, context)
+
+
+def _told(http_status: int, status: Status, provider_reference: str, context: Context) -> Answer:
+    """One recharge: as an object of its own, or as the one item of a list."""
+    body: dict[str, object] = {"status": status, "providerReference": provider_reference}
+    if context.listed is None:
+        return json_answer(http_status, body, context.headers)
+    return json_answer(http_status, [{ORDER_ID: context.listed, **body}], context.headers)
 
 
 def _ok(step: Step, context: Context) -> Answer:
@@ -90,7 +102,7 @@ def _said(status: Status, http_status: int, provider_reference: str) -> Callable
     def answer(_step: Step, context: Context) -> Answer:
         known = context.standing
         reference = provider_reference if known is None else known.provider_reference
-        return json_answer(http_status, {"status": status, "providerReference": reference}, context.headers)
+        return _told(http_status, status, reference, context)
 
     return answer
 

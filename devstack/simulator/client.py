@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from devstack.simulator.events import Charge, Event, EventKind, Lookup, Post, Status
 from devstack.simulator.faults import ConnectionFault, Rule
-from devstack.simulator.paths import DUMMY_PRODUCER_PATH, RECHARGES_PATH, STATEMENT_PATH
+from devstack.simulator.paths import DUMMY_PRODUCER_PATH, ORDER_ID, RECHARGES_PATH, STATEMENT_PATH
 
 _CALL_TIMEOUT_S = 10.0
 _PRODUCER_TIMEOUT_S = 70.0
@@ -42,6 +42,11 @@ class SimulatorClient:
     def lookup_url(self) -> str:
         """The look-up's URL, a template with `{reference}`."""
         return self.url + "/{reference}"
+
+    @property
+    def list_url(self) -> str:
+        """Where the recharges with one order id are listed, a template with `{reference}`."""
+        return f"{self.url}?{ORDER_ID}={{reference}}"
 
     @property
     def statement_url(self) -> str:

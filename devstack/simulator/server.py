@@ -1,4 +1,8 @@
-"""The provider's API: POST /recharges, GET /recharges/{reference}, GET /statement, POST /dummyProducerCrash."""
+"""The provider's API: POST /recharges, GET /recharges/{reference}, GET /statement, POST /dummyProducerCrash.
+
+It is also a provider of another style, for those who call it so: it takes the reference from the body's field `orderId` where
+there is no header for it, and GET /recharges?orderId=… answers with a list.
+"""
 
 import csv
 import hmac
@@ -15,7 +19,7 @@ from devstack.simulator.answers import Context, json_answer
 from devstack.simulator.book import Book
 from devstack.simulator.events import EventKind
 from devstack.simulator.faults import BehaviourError, ConnectionFault, RequestKind, Step, parse_behaviour
-from devstack.simulator.paths import DUMMY_PRODUCER_PATH, RECHARGES_PATH, STATEMENT_PATH
+from devstack.simulator.paths import DUMMY_PRODUCER_PATH, ORDER_ID, RECHARGES_PATH, STATEMENT_PATH
 from devstack.simulator.performance import Performance
 from devstack.simulator.producer import Producer
 from devstack.simulator.provider import Provider
@@ -108,6 +112,8 @@ class RechargeApi:
                 await self._recharge(peer, request)
             case "GET" if is_recharge:
                 await self._look_up(peer, request, request.path.removeprefix(RECHARGES_PATH + "/"))
+            case "GET" if request.path == RECHARGES_PATH and request.query.get(ORDER_ID):
+                await self._look_up(peer, request, request.query[ORDER_ID], as_list=True)
             case "GET" if request.path == STATEMENT_PATH:
                 answer = self._refusal(request) or statement_answer(self._book, request)
                 await _answer(peer, answer)
@@ -124,9 +130,10 @@ class RechargeApi:
         return json_answer(401, {"error": "the Authorization header is not Bearer and the token of this account"})
 
     async def _recharge(self, peer: Peer, request: Request) -> None:
-        reference = request.headers.get("idempotency-key", "")
+        reference = request.headers.get("idempotency-key", "") or _order_id(request.body)
         if not reference:
-            await _answer(peer, json_answer(400, {"error": "the header Idempotency-Key is missing"}))
+            problem = f"the header Idempotency-Key is missing, and so is the field {ORDER_ID}"
+            await _answer(peer, json_answer(400, {"error": problem}))
             return
         if (refusal := self._refusal(request)) is not None:
             self._receive(request, reference, behaviour="unauthorized", readable=False)
@@ -175,14 +182,15 @@ class RechargeApi:
         self._book.record(EventKind.POST_ANSWERED, reference, status=answer.status, manner="turned_away")
         await _answer(peer, answer)
 
-    async def _look_up(self, peer: Peer, request: Request, reference: str) -> None:
+    async def _look_up(self, peer: Peer, request: Request, reference: str, *, as_list: bool = False) -> None:
         if (refusal := self._refusal(request)) is not None:
             await _answer(peer, refusal)
             return
         behaviour, rule = self._book.choose(RequestKind.LOOKUP, reference)
         number = self._book.next_number(RequestKind.LOOKUP, reference)
         self._book.record(EventKind.LOOKUP_RECEIVED, reference, number=number, behaviour=behaviour, rule=rule)
-        performance = Performance(self._book, self._provider, peer, Context(RequestKind.LOOKUP, request.path))
+        context = Context(RequestKind.LOOKUP, request.path, listed=reference if as_list else None)
+        performance = Performance(self._book, self._provider, peer, context)
         await performance.run(parse_behaviour(behaviour, RequestKind.LOOKUP), reference)
 
 
@@ -195,6 +203,16 @@ def read_recharge(body: bytes) -> RechargeRequest:
     if not isinstance(record, dict):
         raise RecordError("the body is not a JSON object")
     return RechargeRequest(_amount(record), _simulate(record))
+
+
+def _order_id(body: bytes) -> str:
+    """The reference that a body carries; empty where it has none, or cannot be read."""
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    reference = record.get(ORDER_ID) if isinstance(record, dict) else None
+    return reference if isinstance(reference, str) else ""
 
 
 def _refuse_constant(text: str) -> None:

@@ -18,10 +18,12 @@ from activities.ledger import (
     LedgerUnavailable,
     LedgerUnfit,
     Opened,
+    Ruling,
     Wish,
 )
 from activities.migrations import migrate
 from activities.profile import Answer, LookupReading
+from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
 from recharge.contract import Finding, RecordInput
@@ -38,6 +40,13 @@ FORGIVING = NotFoundRules(processing_time_s=-30.0, forgets_after_s=86_400.0)
 @pytest.fixture
 async def ledger(site: Site) -> AsyncIterator[Ledger]:
     opened = Ledger(site.environment["RECHARGE_MYSQL__URL"])
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def decisions(site: Site) -> AsyncIterator[Decisions]:
+    opened = Decisions(site.environment["RECHARGE_MYSQL__URL"])
     yield opened
     await opened.close()
 
@@ -284,6 +293,30 @@ async def test_a_late_answer_after_another_attempt_is_kept_beside_it(
     assert found == [(1, "unknown", "charged"), (2, "charged", None)]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "kept"),
+    [(Outcome.CHARGED, ("unknown", "charged")), (Outcome.REFUSED, ("refused", "refused"))],
+)
+async def test_an_answer_after_a_final_state_never_changes_it_and_is_kept(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions, outcome: Outcome, kept: tuple[str, str]
+) -> None:
+    one = record(site.source, 1)
+    attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
+    assert isinstance(attempt, Opened)
+
+    async def is_skipped() -> bool:
+        return (await decide(decisions, one, Action.SKIP)).refused_because is None
+
+    await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
+    await ledger.record_result(one, await not_opened(ledger, one))
+    finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
+    assert finding.state is State.SKIPPED
+    assert await rows(stack, site, "SELECT outcome, late_outcome FROM recharge_attempts") == [kept]
+    assert await rows(stack, site, "SELECT state FROM recharges") == [("skipped",)]
+    refusals = await rows(stack, site, "SELECT refused_because FROM operator_actions WHERE refused_because IS NOT NULL")
+    assert refusals, "a decision was taken while the call could still be on its way"
+
+
 # --- The server -------------------------------------------------------------------------------------------------------
 
 
@@ -372,7 +405,8 @@ async def test_of_two_records_with_one_request_id_the_second_is_rejected_and_nam
 ) -> None:
     first = record(site.source, 1, value(requestId="r-1"))
     await opened(ledger, first)
-    second = record(site.source, 2, value(requestId="r-1", amount="11"))
+    # The same numbers, though one is written with a plus and the other without.
+    second = record(site.source, 2, value(requestId="r-1", amount="11", phoneNumberDonor="34600111222"))
     finding = await not_opened(ledger, second)
     assert finding.state is State.REJECTED
     result = await ledger.record_result(second, finding)
@@ -400,7 +434,7 @@ async def test_a_rejected_winner_frees_its_claim_and_a_doubtful_one_does_not(sit
 
 
 async def test_the_same_content_under_another_source_is_held_and_a_person_releases_it(
-    stack: Devstack, site: Site, ledger: Ledger
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
 ) -> None:
     await opened(ledger, record("old-era", 1))
     moved = record("new-era", 1)
@@ -408,13 +442,55 @@ async def test_the_same_content_under_another_source_is_held_and_a_person_releas
     assert finding.state is State.HELD
     assert "old-era" in finding.said
     assert [row[0] for row in await rows(stack, site, "SELECT state FROM recharges ORDER BY id")] == ["sending", "held"]
-    decisions = Decisions(site.environment["RECHARGE_MYSQL__URL"])
-    try:
-        wish = Wish(moved.workflow_id, Action.NOT_CHARGED, "ana", "it was not done in the old era")
-        assert (await decisions.decide(wish, processing_time_s=60.0)).refused_because is None
-    finally:
-        await decisions.close()
+    wish = Wish(moved.workflow_id, Action.NOT_CHARGED, "ana", "it was not done in the old era")
+    assert (await decisions.decide(wish, processing_time_s=60.0)).refused_because is None
     await opened(ledger, moved)
+
+
+async def test_of_the_same_content_under_two_sources_at_once_one_sees_the_other(ledger: Ledger) -> None:
+    pairs = [[record(era, n, value(amount=str(n + 1))) for era in ("old-era", "new-era")] for n in range(20)]
+    many = [one for pair in pairs for one in pair]
+    results = await asyncio.gather(*(ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S) for one in many))
+    for pair in zip(results[::2], results[1::2], strict=True):
+        assert len([result for result in pair if isinstance(result, Opened)]) <= 1, pair
+
+
+async def decide(ledger: Decisions, one: RecordInput, action: Action) -> Ruling:
+    return await ledger.decide(Wish(one.workflow_id, action, "ana", "why", is_closed=True), processing_time_s=60.0)
+
+
+async def test_what_was_decided_before_a_record_was_begun_stands_when_it_is(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    finals = {Action.SKIP: State.SKIPPED, Action.CHARGED: State.SUCCEEDED}
+    for offset, (action, state) in enumerate(finals.items()):
+        one = record(site.source, offset, value(amount=str(offset + 1)))
+        assert (await decide(decisions, one, action)).refused_because is None
+        other = await decide(decisions, one, Action.NOT_CHARGED)
+        assert other.refused_because == f"it was decided already: {action}, by ana: why"
+        finding = await not_opened(ledger, one)
+        assert (await ledger.record_result(one, finding)).state is state
+    assert await rows(stack, site, "SELECT id FROM recharge_attempts") == []
+
+
+async def test_opening_an_unbegun_record_again_releases_no_obstacle_that_nobody_has_seen(
+    ledger: Ledger, decisions: Decisions
+) -> None:
+    await opened(ledger, record("old-era", 1))
+    moved = record("new-era", 1)
+    assert (await decide(decisions, moved, Action.NOT_CHARGED)).refused_because is None
+    assert (await not_opened(ledger, moved)).state is State.HELD
+    assert (await not_opened(ledger, moved)).state is State.HELD
+
+
+async def test_of_a_decision_and_an_opening_at_the_same_time_one_sees_the_other(
+    site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    many = [record(site.source, offset, value(amount=str(offset + 1))) for offset in range(60)]
+    skips = asyncio.gather(*(decide(decisions, one, Action.SKIP) for one in many))
+    openings = asyncio.gather(*(ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S) for one in many))
+    for ruling, opening in zip(await skips, await openings, strict=True):
+        assert (ruling.refused_because is None) != isinstance(opening, Opened), (ruling, opening)
 
 
 async def test_a_stale_record_is_held_before_it_is_sent(site: Site, ledger: Ledger) -> None:

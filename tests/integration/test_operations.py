@@ -18,6 +18,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 from typer.testing import CliRunner
 
+from activities.ledger import OperatorLedger
 from activities.migrations import migrate
 from app import process
 from app.main import cli
@@ -26,10 +27,15 @@ from devstack.server import minimal_environment
 from devstack.simulator.events import Post
 from devstack.site import Site
 from devstack.stack import Devstack
+from operations.decide import Decider
 from operations.runs import newest_run, reopen
+from operations.web_ui import WebUi
+from recharge import limits
+from recharge.contract import Decision
+from recharge.outcome import Action
 from tests.support.records import value
 
-PARTITIONS = 20
+PARTITIONS = 30
 TIMEOUT_S = 60.0
 COMMAND_TIMEOUT_S = 60.0
 PROFILE = {"RECHARGE_PROVIDER__TIMEOUT_S": "3", "RECHARGE_PROVIDER__PROCESSING_TIME_S": "2"}
@@ -176,6 +182,14 @@ async def office(stack: Devstack, client: Client, site_numbers: "itertools.count
         await each.kill_and_wait()
 
 
+@pytest.fixture
+async def decider(office: Office) -> AsyncIterator[Decider]:
+    """What the commands use, in this process, so that a test can choose its limits and its faults."""
+    ledger = OperatorLedger(office.site.environment["RECHARGE_MYSQL__URL"])
+    yield Decider(ledger, office.client, processing_time_s=2.0)
+    await ledger.close()
+
+
 # --- Decisions --------------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +308,29 @@ async def test_a_retrying_record_is_held_at_once_and_released_by_not_charged(off
     assert len(await office.posts(workflow_id)) == 2
 
 
+async def test_a_hold_during_a_call_is_told_at_once_and_gives_way_to_a_charge_alone(
+    office: Office, decider: Decider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A person waits for a second here instead of ten, and the calls outlast that.
+    monkeypatch.setattr(limits, "DECISION_TIMEOUT_S", 1.0)
+    charged, unknown = await asyncio.gather(office.record("delay:2.5+charge+ok"), office.record("delay:2.5+status:500"))
+    for workflow_id in (charged, unknown):
+        await office.stack.simulator.client.wait_for_posts(workflow_id, 1, TIMEOUT_S)
+    wish = Decision(Action.HOLD, "alice", "asked the provider")
+    lines = await asyncio.gather(decider.decide(charged, wish), decider.decide(unknown, wish))
+    for line in lines:
+        assert line.done
+        assert line.text == (
+            "decided hold by alice; the decision stands; it takes effect when the call that is under way has ended"
+        )
+        assert await office.row(line.workflow_id) == ("sending",)
+        assert [action for action, _, _, _ in await office.actions(line.workflow_id)] == ["hold"]
+    await office.until(charged, "succeeded")
+    await office.until(unknown, "held")
+    await office.until_committed(charged, 1)
+    assert [len(await office.posts(workflow_id)) for workflow_id in (charged, unknown)] == [1, 1]
+
+
 async def test_cancel_in_temporal_holds_the_record_until_a_person_decides(office: Office) -> None:
     workflow_id = await office.record("retry_after:600+status:429")
     await office.until(workflow_id, "retrying")
@@ -337,6 +374,53 @@ async def test_after_a_terminate_the_lane_is_held_and_a_decision_opens_the_workf
         assert len(await office.posts(workflow_id[:-1] + "1")) == 1
 
 
+async def test_a_workflow_that_failed_is_opened_again_by_a_decision(office: Office) -> None:
+    workflow_id = await office.record("delay:1+charge+ok", then=1)
+    await office.stack.simulator.client.wait_for_posts(workflow_id, 1, TIMEOUT_S)
+    # The attempt that the worker is about to close is taken for another one: the ledger contradicts itself.
+    await office.stack.mysql.execute(
+        f"UPDATE {office.site.names.database}.recharge_attempts SET token = REPEAT('0', 32) WHERE workflow_id = '{workflow_id}'"
+    )
+    await office.until_status(workflow_id, WorkflowExecutionStatus.FAILED)
+    assert await office.row(workflow_id) == ("sending",)
+    await office.until_judgeable(workflow_id)
+    told = await office.ask("resolve", workflow_id, "--charged", *PERSON)
+    assert (told.status, told.err) == (0, "")
+    assert told.out == f"{workflow_id}: decided charged by alice; its workflow had failed and is open again\n"
+    await office.until_committed(workflow_id, 2)
+    assert await office.row(workflow_id, "state, resolved_by") == ("succeeded", "person")
+    assert len(await office.posts(workflow_id)) == 1
+
+
+async def test_a_decision_whose_reset_failed_is_completed_by_the_same_command(
+    office: Office, decider: Decider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow_id = await office.in_doubt(then=1)
+    await office.client.get_workflow_handle(workflow_id).terminate("by a test")
+
+    async def fails(*_: object) -> NoReturn:
+        raise RPCError("the server went away", RPCStatusCode.UNAVAILABLE, b"")
+
+    with monkeypatch.context() as without_resets:
+        without_resets.setattr("operations.decide.reopen", fails)
+        line = await decider.decide(workflow_id, Decision(Action.SKIP, "alice", "asked the provider"))
+    assert not line.done
+    assert line.text == (
+        "decided skip by alice; its workflow was terminated and was not opened again "
+        "(Temporal: unavailable: the server went away); give the command again"
+    )
+    again = await office.ask("resolve", workflow_id, "--skip", *PERSON)
+    assert (again.status, again.err) == (0, "")
+    assert again.out == (
+        f"{workflow_id}: it was decided already: skip, by alice: asked the provider; "
+        "its workflow was terminated and is open again\n"
+    )
+    await office.until_committed(workflow_id, 2)
+    assert await office.row(workflow_id) == ("skipped",)
+    assert [refused is None for _, _, _, refused in await office.actions(workflow_id)] == [True, False]
+    assert len(await office.posts(workflow_id)) == 1
+
+
 async def test_a_deleted_workflow_leaves_the_decision_to_the_ledger(office: Office) -> None:
     workflow_id = await office.in_doubt()
     handle = office.client.get_workflow_handle(workflow_id)
@@ -355,7 +439,10 @@ async def test_a_deleted_workflow_leaves_the_decision_to_the_ledger(office: Offi
 
 
 async def test_a_decision_stands_without_a_worker_and_is_carried_out_when_one_comes(office: Office) -> None:
-    decided, final = await asyncio.gather(office.in_doubt(), office.record())
+    decided, final, held = await asyncio.gather(
+        office.in_doubt(), office.record(), office.record("retry_after:600+status:429")
+    )
+    await office.until(held, "retrying")
     await office.until_status(final, WorkflowExecutionStatus.COMPLETED)
     await office.worker.kill_and_wait()
     try:
@@ -363,23 +450,21 @@ async def test_a_decision_stands_without_a_worker_and_is_carried_out_when_one_co
         assert run is not None
         await reopen(office.client, final, run.run_id, "by a test")
         await office.client.get_workflow_handle(final).terminate("by a test")
-        unbegun = await office.record()
-        await office.until_status(unbegun, WorkflowExecutionStatus.RUNNING)
-        await office.client.get_workflow_handle(unbegun).terminate("by a test")
-        told, too_late, unknown, shown = await asyncio.gather(
+        told, too_late, stopped = await asyncio.gather(
             office.ask("resolve", decided, "--charged", *PERSON),
             office.ask("resolve", final, "--skip", *PERSON),
-            office.ask("resolve", unbegun, "--skip", *PERSON),
-            office.ask("show", unbegun),
+            office.ask("hold", held, *PERSON),
         )
         listed = await office.ask("resolve", "--list", "--json")
     finally:
         office.worker = office.site.spawn("worker")
     assert told.out == f"{decided}: decided charged by alice; the decision stands; no worker took it within 10 s\n"
-    assert told.status == 0
+    assert stopped.out == f"{held}: decided hold by alice; the decision stands; no worker took it within 10 s\n"
+    assert told.status == stopped.status == 0
     (waiting,) = [each for each in listed.json() if each["workflow_id"] == decided]
     assert waiting["reason"].endswith("and no worker has taken that yet")
     await office.until(decided, "succeeded")
+    await office.until(held, "held")
     assert len(await office.posts(decided)) == 1
 
     assert too_late.status == 1
@@ -387,9 +472,40 @@ async def test_a_decision_stands_without_a_worker_and_is_carried_out_when_one_co
     await office.until_status(final, WorkflowExecutionStatus.COMPLETED)
     assert len(await office.posts(final)) == 1
 
-    assert unknown.status == shown.status == 1
-    assert "its workflow was terminated before it sent anything" in unknown.err
-    assert shown.err.startswith(f"recharge: the ledger has no record {unbegun}")
+
+async def test_a_workflow_that_was_terminated_before_a_worker_took_it_is_decided_and_opened_again(
+    office: Office,
+) -> None:
+    await office.worker.kill_and_wait()
+    try:
+        skipped, sent, open_yet = await asyncio.gather(office.record(then=1), office.record(then=1), office.record())
+        for workflow_id in (skipped, sent, open_yet):
+            await office.until_status(workflow_id, WorkflowExecutionStatus.RUNNING)
+        for workflow_id in (skipped, sent):
+            await office.client.get_workflow_handle(workflow_id).terminate("by a test")
+        shown, too_early, held = await asyncio.gather(
+            office.ask("show", skipped),
+            office.ask("resolve", open_yet, "--skip", *PERSON),
+            office.ask("hold", skipped, *PERSON),
+        )
+        told = await asyncio.gather(
+            office.ask("resolve", skipped, "--skip", *PERSON), office.ask("resolve", sent, "--not-charged", *PERSON)
+        )
+        assert [await office.row(workflow_id) for workflow_id in (skipped, sent)] == [(), ()]
+    finally:
+        office.worker = office.site.spawn("worker")
+    assert shown.err.startswith(f"recharge: the ledger has no record {skipped}")
+    assert too_early.status == held.status == 1
+    assert "the ledger has no such record; it may not have been started yet" in too_early.err
+    assert "its workflow ended before anything was sent" in held.err
+    assert [each.status for each in told] == [0, 0], told
+    assert all(each.out.endswith("its workflow was terminated and is open again\n") for each in told)
+    for workflow_id, state, calls in ((skipped, "skipped", 0), (sent, "succeeded", 1)):
+        await office.until_committed(workflow_id, 2)
+        assert await office.row(workflow_id) == (state,)
+        assert len(await office.posts(workflow_id)) == calls
+    assert [action for action, _, _, refused in await office.actions(sent) if refused is None] == ["reopen"]
+    await office.until_committed(open_yet, 1)
 
 
 # --- Bad input --------------------------------------------------------------------------------------------------------
@@ -466,6 +582,10 @@ async def test_show_tells_the_whole_story_and_no_number(office: Office) -> None:
     )
     assert [each.status for each in (hidden, shown, revealed)] == [0, 0, 0], (hidden, shown, revealed)
     assert workflow_id in hidden.out
+    run_id = (await office.client.get_workflow_handle(workflow_id).describe()).run_id
+    link = WebUi(office.stack.temporal.ui_url, office.client.namespace).link(workflow_id, run_id)
+    assert link in hidden.out
+    assert shown.json()["web_ui_url"] == link
     assert f"holds partition {partition_of(workflow_id)}" in hidden.out
     for number in NUMBERS:
         assert number not in hidden.out + shown.out
@@ -513,6 +633,10 @@ async def test_status_and_list_tell_what_blocks_and_what_waits(office: Office) -
     assert waiting[older]["receiver"] == "••••••••444"
     assert waiting[older]["amount"] == "10.50"
     assert waiting[older]["waits_s"] > 0
+    link = WebUi(office.stack.temporal.ui_url, office.client.namespace).link(older)
+    assert waiting[older]["web_ui_url"] == link
+    assert {each["web_ui_url"] for each in told["waiting"] if each["workflow_id"] == older} <= {link}
+    assert link in readable.out
     assert "500" in waiting[older]["last_said"]
     assert f"recharge resolve {older} --charged|--not-charged|--skip --by WHO --note WHY" in readable.out
     for number in NUMBERS:

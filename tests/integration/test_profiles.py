@@ -303,6 +303,49 @@ async def test_a_worker_that_dies_after_the_provider_charged_never_makes_it_char
     await asyncio.gather(*(one(protection, site) for protection, site in sites.items()))
 
 
+# --- The worked example: a list filtered by our order id ----------------------------------------------------------------
+
+
+async def test_an_unknown_outcome_is_resolved_by_a_list_filtered_by_our_order_id(
+    stack: Devstack, make_site: SiteMaker, simulator: ProviderSimulator
+) -> None:
+    await simulator.client.honour_keys(False)  # noqa: FBT003  # the client's own switch
+    does = ["charge+status:500", "refuse+reset", "accept:0.3+accepted", "status:500"]
+    wanted = {
+        0: CHARGED_AT_ONCE,
+        1: REFUSED_AT_ONCE,
+        2: CHARGED_AT_ONCE,
+        # An empty list says that it is not there, which pays for one more.
+        3: End(State.SUCCEEDED, 2, 1),
+    }
+    site = await make(make_site, simulator, LOOKUP, partitions=len(does))
+    site.environment |= {
+        "RECHARGE_PROVIDER__PROFILE": "activities.profiles.listing",
+        "RECHARGE_PROVIDER__REFERENCE_FIELD": "orderId",
+        "RECHARGE_PROVIDER__LOOKUP_URL": simulator.client.list_url,
+        "RECHARGE_PROVIDER__TIMEOUT_S": "2",
+    }
+    site.spawn("worker")
+    site.spawn("ingest")
+    raws = [value(simulate=[behaviour]) for behaviour in does]
+    await stack.kafka.produce(site.topic, [(b"key", raw, number, []) for number, raw in enumerate(raws)])
+
+    async def settled() -> bool:
+        return await states(stack, site) == {number: end.state for number, end in wanted.items()}
+
+    await wait_until(settled, SETTLED_TIMEOUT_S, "every record is final")
+    posts = await simulator.client.posts(f"{site.source}:")
+    charges = Counter(charge.reference for charge in await simulator.client.charges(f"{site.source}:"))
+    for number, end in wanted.items():
+        mine = [post for post in posts if post.reference == workflow_id(site, number)]
+        assert (len(mine), charges[workflow_id(site, number)]) == (end.posts, end.charges), does[number]
+    assert all(json.loads(post.body)["orderId"] == post.reference for post in posts)
+    found = await stack.mysql.execute(
+        f"SELECT partition_id, resolved_by FROM {site.names.database}.recharges ORDER BY partition_id"
+    )
+    assert found == [(0, "lookup"), (1, "lookup"), (2, "lookup"), (3, "answer")]
+
+
 # --- A key's life, by the ledger's own clock ----------------------------------------------------------------------------
 
 TIMEOUT_S = 5.0

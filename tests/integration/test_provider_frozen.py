@@ -1,12 +1,15 @@
 """A client process that is frozen between its connect and its request, and thawed when the call's time is over."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,20 +74,35 @@ async def _freeze(
     freezer = Freezer(context, frozen_at, past_deadline=past_deadline)
     async with serving(freezer.serve, None) as server:
         time_s = "1.2" if past_deadline else "20"
-        command = [sys.executable, str(DRIVER), server.url, str(certificates.ca_file), time_s, timers]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:  # noqa: ASYNC220  # its pid counts
-            assert process.stdout is not None
-            try:
-                deadline = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 60)
-                freezer.pid_and_deadline.set_result((process.pid, float(deadline)))
-                freezer.result.answer = json.loads(
-                    await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 60)
-                )
-            finally:
-                process.kill()
+        with _driver(server.url, certificates, time_s, timers) as process:
+            freezer.pid_and_deadline.set_result((process.pid, float(await _line(process))))
+            freezer.result.answer = json.loads(await _line(process))
     assert server.connections == 1
     return freezer.result
+
+
+@contextlib.contextmanager
+def _driver(url: str, certificates: Certificates, time_s: str, timers: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """The process that sends one call. It says its deadline in one line and its answer in another."""
+    command = [sys.executable, str(DRIVER), url, str(certificates.ca_file), time_s, timers]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def _line(process: "subprocess.Popen[bytes]") -> bytes:
+    assert process.stdout is not None
+    return await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), 60)
+
+
+async def _stop(pid: int) -> None:
+    """Stop a process in its tracks, and wait until it stands."""
+    os.kill(pid, signal.SIGSTOP)
+    stat = Path(f"/proc/{pid}/stat")
+    await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
 
 
 class Freezer:
@@ -124,9 +142,7 @@ class Freezer:
     async def _freeze(self, tls: "ServerTls") -> None:
         """Stop the client, let everything that it waits for arrive, and let it go on when its time is over (or at once)."""
         pid, deadline_boottime_s = await self.pid_and_deadline
-        os.kill(pid, signal.SIGSTOP)
-        stat = Path(f"/proc/{pid}/stat")
-        await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+        await _stop(pid)
         await tls.flush()
         await until(lambda: not self.past_deadline or boottime_s() > deadline_boottime_s)
         os.kill(pid, signal.SIGCONT)
@@ -170,3 +186,66 @@ class ServerTls:
                 return self.object.read(65536)
             except ssl.SSLWantReadError:
                 await self.receive()
+
+
+# --- Without TLS --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timers", ["no-timers", "timers"])
+async def test_a_process_frozen_past_the_deadline_sends_nothing_over_plain_http_either(
+    certificates: Certificates, timers: str
+) -> None:
+    frozen = await _freeze_while_connecting(certificates, timers, past_deadline=True)
+    assert frozen.answer["outcome"] == Outcome.NOT_SENT, frozen.answer
+    assert frozen.request == b""
+
+
+async def test_a_process_thawed_in_time_sends_its_call_over_plain_http(certificates: Certificates) -> None:
+    frozen = await _freeze_while_connecting(certificates, "timers", past_deadline=False)
+    assert frozen.answer["outcome"] == Outcome.CHARGED, frozen.answer
+    assert frozen.request.endswith(b'{"amount":1}')
+
+
+async def _freeze_while_connecting(certificates: Certificates, timers: str, *, past_deadline: bool) -> Frozen:
+    """Freeze the client in its connect, which nothing but a full queue at the server holds up, and let that succeed meanwhile."""
+    frozen = Frozen()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as queued:
+        listener.settimeout(0)
+        port = listener.getsockname()[1]
+        queued.settimeout(0)
+        await asyncio.get_running_loop().sock_connect(queued, ("127.0.0.1", port))
+        # The kernel asks again for a connection after a second, so it is there before this deadline.
+        time_s = "3" if past_deadline else "20"
+        with _driver(f"http://127.0.0.1:{port}/recharges", certificates, time_s, timers) as process:
+            deadline_boottime_s = float(await _line(process))
+            await until(lambda: _is_connecting(port))
+            await _stop(process.pid)
+            (await _accept(listener)).close()
+            with await _accept(listener) as connection:
+                await until(lambda: not past_deadline or boottime_s() > deadline_boottime_s)
+                os.kill(process.pid, signal.SIGCONT)
+                await _answer_plainly(connection, frozen.request)
+            frozen.answer = json.loads(await _line(process))
+    return frozen
+
+
+def _is_connecting(port: int) -> bool:
+    """Tell whether a connection to this port has been asked for and is not there yet."""
+    syn_sent = "02"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(int(remote.split(":")[1], 16) == port and state == syn_sent for _, _, remote, state, *_ in rows)
+
+
+async def _accept(listener: socket.socket) -> socket.socket:
+    connection, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(listener), 30)
+    return connection
+
+
+async def _answer_plainly(connection: socket.socket, request: bytearray) -> None:
+    """Collect the request; answer it where it comes."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ConnectionResetError):  # how a client leaves that sends nothing
+        while data := await asyncio.wait_for(loop.sock_recv(connection, 65536), 30):
+            request += data
+            if request.endswith(b'{"amount":1}'):
+                await loop.sock_sendall(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

@@ -346,6 +346,16 @@ async def test_each_lookup_fault_does_what_its_name_says(
     await simulator.client.clear_rules()
 
 
+async def test_a_recharge_without_a_header_is_named_by_its_order_id_and_listed_by_it(simulator: Simulator) -> None:
+    refused = await simulator.call("POST", "/recharges", json.dumps({"amount": "1.50"}))
+    assert refused.status == 400
+    listed = [(await simulator.call("GET", "/recharges?orderId=order:7")).json]
+    done = (await simulator.call("POST", "/recharges", json.dumps({"amount": "1.50", "orderId": "order:7"}))).json
+    listed += [(await simulator.call("GET", f"/recharges?orderId=order:{number}")).json for number in (7, 8)]
+    assert listed == [[], [{"orderId": "order:7", **done}], []]
+    assert [charge.reference for charge in await simulator.client.charges("order:")] == ["order:7"]
+
+
 def test_the_tables_above_leave_no_behaviour_out() -> None:
     elsewhere = {StepName.KILL, StepName.FREEZE}
     tried = {

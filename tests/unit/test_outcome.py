@@ -11,7 +11,6 @@ from recharge.outcome import (
     State,
     final_state_after,
     is_retried,
-    open_state_after,
 )
 
 OPEN_STATES = set(State) - FINAL_STATES
@@ -53,24 +52,13 @@ def test_every_outcome_is_either_retried_or_may_have_reached_the_provider(outcom
     assert is_retried(outcome) != (outcome in MAY_HAVE_BEEN_SENT)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "open_state", "final_state"),
-    [
-        (Outcome.CHARGED, State.SENDING, State.SUCCEEDED),
-        (Outcome.REFUSED, State.SENDING, State.REJECTED),
-        (Outcome.NOT_SENT, State.RETRYING, None),
-        (Outcome.NOT_CHARGED, State.RETRYING, None),
-        (Outcome.PENDING, State.PENDING, None),
-        (Outcome.UNKNOWN, State.IN_DOUBT, None),
-    ],
-)
-def test_what_follows_each_outcome(outcome: Outcome, open_state: State, final_state: State | None) -> None:
-    assert open_state_after(outcome) is open_state
-    assert final_state_after(outcome) is final_state
-    assert is_retried(outcome) == (open_state is State.RETRYING)
+@pytest.mark.parametrize("outcome", Outcome)
+def test_only_an_answer_for_good_makes_a_record_final(outcome: Outcome) -> None:
+    finals = {Outcome.CHARGED: State.SUCCEEDED, Outcome.REFUSED: State.REJECTED}
+    assert final_state_after(outcome) is finals.get(outcome)
 
 
-@pytest.mark.parametrize("function", [is_retried, open_state_after, final_state_after])
+@pytest.mark.parametrize("function", [is_retried, final_state_after])
 def test_no_outcome_is_left_without_an_answer(function: object) -> None:
     assert callable(function)
     for outcome in Outcome:

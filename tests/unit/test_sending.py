@@ -19,6 +19,7 @@ from recharge.sending import (
     KeyRules,
     NotFoundRules,
     Obstacle,
+    frees_its_claim,
     judge,
     late_answer_contradicts,
     not_found_counts,
@@ -76,7 +77,7 @@ def test_a_call_leaves_if_and_only_if_all_facts_allow_it(facts: Facts) -> None:
     may_leave = (
         facts.state not in FINAL_STATES
         and (facts.decided is None or facts.decided.action is Action.NOT_CHARGED)
-        and (facts.obstacle is None or facts.decided is not None)
+        and (facts.obstacle is None or (facts.obstacle.state is State.HELD and facts.decided is not None))
         and all(proves_that_nothing_was_carried_out(attempt) for attempt in facts.attempts)
     )
     assert (judge(facts).state is State.SENDING) == may_leave
@@ -134,7 +135,7 @@ def test_a_persons_decision_to_end_it_stands_over_every_attempt(facts: Facts, ac
 @many
 @given(OPEN_FACTS)
 def test_a_hold_sends_nothing_and_gives_way_to_an_answer_alone(facts: Facts) -> None:
-    answered = any(attempt.carried_out or attempt.outcome is Outcome.REFUSED for attempt in facts.attempts)
+    answered = any(attempt.final_state is not None for attempt in facts.attempts)
     finding = judge(replace(facts, decided=decision(Action.HOLD)))
     assert finding.state in (FINAL_STATES if answered else {State.HELD})
 
@@ -176,10 +177,38 @@ def test_every_finding_is_a_step_that_the_table_of_states_knows(facts: Facts) ->
 
 @many
 @given(OPEN_FACTS, st.sampled_from([obstacle for obstacle in OBSTACLES if obstacle is not None]))
-def test_an_obstacle_stops_what_was_never_sent_until_a_person_releases_it(facts: Facts, obstacle: Obstacle) -> None:
+def test_an_obstacle_stops_what_was_never_sent_and_a_person_releases_only_what_is_held_by_it(
+    facts: Facts, obstacle: Obstacle
+) -> None:
     untouched = replace(facts, attempts=[], obstacle=obstacle)
     assert judge(replace(untouched, decided=None)).state is obstacle.state
-    assert judge(replace(untouched, decided=decision(Action.NOT_CHARGED))).state is State.SENDING
+    released = {State.HELD: State.SENDING, State.REJECTED: State.REJECTED}
+    assert judge(replace(untouched, decided=decision(Action.NOT_CHARGED))).state is released[obstacle.state]
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize(
+    ("attempts", "did_nothing"),
+    [
+        ([], True),
+        (
+            [AttemptFacts(1, Outcome.NOT_SENT), AttemptFacts(2, Outcome.NOT_CHARGED), AttemptFacts(3, Outcome.REFUSED)],
+            True,
+        ),
+        ([AttemptFacts(1, Outcome.UNKNOWN, Verdict.NOT_CHARGED, "alice")], True),
+        ([AttemptFacts(1, Outcome.PENDING, Verdict.NOT_CHARGED, "alice")], True),
+        ([AttemptFacts(1, Outcome.NOT_SENT), AttemptFacts(2, None)], False),
+        ([AttemptFacts(1, Outcome.UNKNOWN)], False),
+        ([AttemptFacts(1, Outcome.PENDING)], False),
+        ([AttemptFacts(1, Outcome.UNKNOWN, Verdict.CHARGED, "alice")], False),
+        ([AttemptFacts(1, Outcome.CHARGED)], False),
+    ],
+)
+def test_a_claim_is_freed_by_a_record_that_surely_carried_nothing_out(
+    state: State, attempts: list[AttemptFacts], did_nothing: bool
+) -> None:
+    frees = state in {State.REJECTED, State.INVALID} or (state is State.SKIPPED and did_nothing)
+    assert frees_its_claim(state, attempts) is frees
 
 
 KEYS = KeyRules(lifetime_s=3600, timeout_s=30)

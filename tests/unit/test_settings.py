@@ -107,6 +107,13 @@ def test_no_status_at_all_may_be_promised_as_not_charged() -> None:
         ("INGEST__MAX_IN_FLIGHT", "10001", "RECHARGE_INGEST__MAX_IN_FLIGHT must be at most 10000"),
         ("INGEST__REFUSED_IN_A_ROW_MAX", "0", "RECHARGE_INGEST__REFUSED_IN_A_ROW_MAX must be at least 1"),
         ("TEMPORAL__TASK_QUEUE", "", "RECHARGE_TEMPORAL__TASK_QUEUE is empty"),
+        ("TEMPORAL__WEB_UI_URL", "", "RECHARGE_TEMPORAL__WEB_UI_URL is empty; for example"),
+        ("TEMPORAL__WEB_UI_URL", "temporal:8233", "RECHARGE_TEMPORAL__WEB_UI_URL must be http://HOST or https://HOST"),
+        ("TEMPORAL__WEB_UI_URL", "ftp://temporal", "RECHARGE_TEMPORAL__WEB_UI_URL must be http://HOST or https://HOST"),
+        ("TEMPORAL__WEB_UI_URL", "http://a b/", "RECHARGE_TEMPORAL__WEB_UI_URL must be http://HOST or https://HOST"),
+        ("TEMPORAL__WEB_UI_URL", "http://h:x", "RECHARGE_TEMPORAL__WEB_UI_URL is not a URL"),
+        ("TEMPORAL__WEB_UI_URL", f"http://u:{SECRET}@h", "RECHARGE_TEMPORAL__WEB_UI_URL must not hold a user"),
+        ("TEMPORAL__WEB_UI_URL", "http://h/?a=b", "RECHARGE_TEMPORAL__WEB_UI_URL must end with the path"),
         (
             "MYSQL__URL",
             None,

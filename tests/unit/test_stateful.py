@@ -4,6 +4,7 @@ The ledger's rows are kept in memory under the write rules of `activities.ledger
 those by which a person's decision is refused and a 'not found' counts). Beside them stands a provider that knows the truth.
 """
 
+import itertools
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import Any, cast
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from activities.ledger.decisions import _VERDICTS, Wish, _refusal
 from activities.ledger.lookups import counts as not_found_is_a_verdict
@@ -26,6 +27,8 @@ from recharge.sending import (
     Facts,
     KeyRules,
     NotFoundRules,
+    Obstacle,
+    frees_its_claim,
     judge,
     late_answer_contradicts,
 )
@@ -117,6 +120,18 @@ class Provider:
 
 
 @dataclass
+class Claims:
+    """What several records claim at the same time: one request."""
+
+    owner: "Ledger | None" = None
+
+    def claim(self, record: "Ledger") -> None:
+        """As `activities.ledger.obstacles.claim` does it, in the transaction that would open a first attempt."""
+        if self.owner is None or frees_its_claim(self.owner.state, [row.facts for row in self.owner.rows]):
+            self.owner = record
+
+
+@dataclass(eq=False)
 class Ledger:
     """The rows of one record, and each operation of `activities.ledger` as one step, as its transaction makes it."""
 
@@ -127,6 +142,7 @@ class Ledger:
     actions: list[Decided] = field(default_factory=list)
     lookups: list[tuple[int, LookupAnswer]] = field(default_factory=list)
     final: Finding | None = None
+    claims: "Claims | None" = None
 
     @property
     def decided(self) -> Decided | None:
@@ -141,9 +157,15 @@ class Ledger:
         if self.rows and self.rows[-1].facts.waits:
             said = [answer for number, answer in self.lookups if number == self.rows[-1].facts.number]
             lookup = said[-1] if said else None
-        return judge(Facts(self.state, attempts, decided=self.decided, lookup=lookup, now=self.now), self.keys)
+        obstacle = None
+        if self.claims is not None and not self.rows and self.claims.owner not in {None, self}:
+            obstacle = Obstacle(State.REJECTED, "the same request was made by another record")
+        facts = Facts(self.state, attempts, decided=self.decided, lookup=lookup, obstacle=obstacle, now=self.now)
+        return judge(facts, self.keys)
 
     def open_attempt(self) -> AttemptRow | Finding:
+        if self.claims is not None and not self.rows:
+            self.claims.claim(self)
         finding = self.finding()
         if finding.state is not State.SENDING:
             self._follow(finding.state)
@@ -210,8 +232,6 @@ class Ledger:
         finding = self.finding()
         assert finding.state in FINAL_STATES
         if self.state not in FINAL_STATES:
-            if finding.state is State.SKIPPED and self.state is State.SENDING:
-                self._move(State.HELD)
             self._move(finding.state)
             self.final = finding
 
@@ -422,3 +442,102 @@ class OneRecord(RuleBasedStateMachine):
 
 OneRecord.TestCase.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
 TestOneRecord = OneRecord.TestCase
+
+
+WHICH = st.integers(0, 2)
+
+
+@dataclass
+class Told:
+    """One of several records of the same request, and what the provider has done about it."""
+
+    ledger: Ledger
+    is_begun: bool = False
+    """It has a row in the ledger."""
+    charges: int = 0
+    refusals: set[int] = field(default_factory=set)
+    """The attempts that the provider has refused."""
+    unheard: set[int] = field(default_factory=set)
+    """The attempts whose answer may still come."""
+
+
+class OneRequest(RuleBasedStateMachine):
+    """Several records that ask for the same thing, by a producer that repeats itself. People tell the truth here."""
+
+    @initialize(does=st.sampled_from(["charge", "refuse", "nothing"]), is_heard=st.booleans())
+    def begin(self, does: str, *, is_heard: bool) -> None:
+        claims = Claims()
+        self.records = [Told(Ledger(None, claims=claims)) for _ in range(3)]
+        self.a_record_wants_to_be_sent(0, does, is_heard=is_heard)
+
+    def teardown(self) -> None:
+        """Whatever has happened, the producer repeats itself once more."""
+        for which in range(len(getattr(self, "records", []))):
+            self.a_record_wants_to_be_sent(which, "charge", is_heard=True)
+            self.the_request_is_carried_out_once()
+
+    @rule(which=WHICH, does=st.sampled_from(["charge", "refuse", "nothing"]), is_heard=st.booleans())
+    def a_record_wants_to_be_sent(self, which: int, does: str, *, is_heard: bool) -> None:
+        self._record_results()
+        told = self.records[which]
+        told.is_begun = True
+        opened = told.ledger.open_attempt()
+        if not isinstance(opened, AttemptRow):
+            return
+        number = opened.facts.number
+        told.charges += does == "charge"
+        if does == "refuse":
+            told.refusals.add(number)
+        told.unheard.add(number)
+        if is_heard:
+            self._answer(told, number, charged=does == "charge")
+
+    def _answer(self, told: Told, number: int, *, charged: bool) -> None:
+        outcome = Outcome.REFUSED if number in told.refusals else Outcome.NOT_CHARGED
+        told.unheard.discard(number)
+        told.ledger.close_attempt(number, Outcome.CHARGED if charged else outcome, None)
+
+    @rule(which=WHICH, has_answer=st.booleans())
+    def an_answer_comes_late_or_never(self, which: int, *, has_answer: bool) -> None:
+        told = self.records[which]
+        for number in sorted(told.unheard):
+            if has_answer:
+                self._answer(told, number, charged=bool(told.charges))
+            else:
+                told.ledger.close_attempt(number, Outcome.UNKNOWN, None)
+
+    @rule(which=WHICH, action=st.sampled_from([Action.SKIP, Action.HOLD, None]))
+    def a_person_decides(self, which: int, action: Action | None) -> None:
+        """To skip it, to cancel its workflow, or what the provider says about it; some time after the last call."""
+        told = self.records[which]
+        if action is Action.HOLD:
+            told.is_begun = True
+            told.ledger.hold()
+            return
+        told.ledger.now += timedelta(seconds=TIMEOUT_S + PROCESSING_TIME_S + 2)
+        truth = Action.CHARGED if told.charges else Action.NOT_CHARGED
+        told.ledger.decide(Wish(f"source:topic:0:{which}", action or truth, "Ann", "asked", is_closed=True))
+        self._record_results()
+
+    def _record_results(self) -> None:
+        for told in self.records:
+            if told.is_begun and told.ledger.finding().state in FINAL_STATES:
+                told.ledger.record_result()
+
+    @invariant()
+    def the_request_is_carried_out_once(self) -> None:
+        assert sum(told.charges for told in getattr(self, "records", [])) <= 1
+
+    @invariant()
+    def a_record_that_did_nothing_leaves_the_request_to_another(self) -> None:
+        """What was refused, or skipped before it was ever sent, stands in no other record's way."""
+        for told, other in itertools.permutations(getattr(self, "records", []), 2):
+            owner, last = told.ledger, other.ledger
+            if owner.state is State.REJECTED or (owner.state is State.SKIPPED and not owner.rows):
+                claims = Claims(owner)
+                claims.claim(last)
+                assert claims.owner is last
+
+
+OneRequest.TestCase.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
+TestOneRequest = OneRequest.TestCase
