@@ -112,19 +112,28 @@ class Facts:
     reason: str | None = None
     provider_reference: str | None = None
     status: int | None = None
+    resolved_by: ResolvedBy | None = None
+    """What made the record final, where it is, with its reason, reference and status."""
 
 
 def judge(facts: Facts, keys: KeyRules | None = None) -> Finding:
     """Tell where the facts lead. The state `sending` means: a call may leave, and it is the only finding that does.
 
-    The order of the rules is the order of their strength: what is final stays final, a person's decision stands, an
-    answer outranks a hold, a hold outranks waiting, and a doubt outranks every wish to send again. `keys` are the
-    provider's, where it promises to ignore a repetition; then a doubt may be sent again while the key lives.
+    The order of the rules is the order of their strength: what is final stays final, a person's decision stands (but for a skip of
+    what the provider answered to have carried out), an answer outranks a hold, a hold outranks waiting, and a doubt outranks every
+    wish to send again. `keys` are the provider's, where it promises to ignore a repetition; then a doubt may be sent again while
+    the key lives.
     """
     count = len(facts.attempts)
     if facts.state in FINAL_STATES:
         return Finding(
-            facts.state, f"final already: {facts.state}", count, facts.status, facts.reason, facts.provider_reference
+            facts.state,
+            f"final already: {facts.state}",
+            count,
+            facts.status,
+            facts.reason,
+            facts.provider_reference,
+            resolved_by=facts.resolved_by,
         )
     return (
         _decided(facts)
@@ -142,6 +151,8 @@ def _decided(facts: Facts) -> Finding | None:
         return None
     by = f"by {decided.by}: {decided.note}"
     if decided.action is Action.SKIP:
+        if any(attempt.outcome is Outcome.CHARGED for attempt in facts.attempts):
+            return None  # The answer came after the decision and before it took effect: money that moved is never told as skipped.
         reason = f"skipped {by}"
         return Finding(State.SKIPPED, reason, len(facts.attempts), reason=reason, resolved_by=ResolvedBy.PERSON)
     return Finding(

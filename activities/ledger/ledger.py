@@ -128,6 +128,7 @@ class Ledger(LedgerEngine):
                     reason=row["reason"],
                     provider_reference=row["provider_reference"],
                     status=row["status"],
+                    resolved_by=row["resolved_by"] and ResolvedBy(row["resolved_by"]),
                 ),
                 self._keys,
             )

@@ -11,7 +11,7 @@ from activities.ledger.obstacles import find_obstacle, other_owner
 from activities.ledger.rows import AT_POSITION, NOW, ROW_COLUMNS, position_of, refuse_another
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge.contract import RecordInput
-from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, State, Verdict
+from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import AttemptFacts, Decided, Facts
 
 
@@ -140,6 +140,7 @@ async def read_facts(connection: AsyncConnection, record: RecordInput, known: Kn
             reason=row["reason"],
             provider_reference=row["provider_reference"],
             status=row["status"],
+            resolved_by=row["resolved_by"] and ResolvedBy(row["resolved_by"]),
         )
     lookup = None
     if rows and rows[-1].facts.waits:

@@ -77,6 +77,7 @@ ROW_COLUMNS = (
     recharges.c.reason,
     recharges.c.provider_reference,
     recharges.c.status,
+    recharges.c.resolved_by,
 )
 """What a decision about a record needs of its row."""
 

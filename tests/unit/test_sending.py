@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recharge import limits
@@ -71,6 +71,11 @@ def proves_that_nothing_was_carried_out(attempt: AttemptFacts) -> bool:
     return attempt.outcome in DOUBTFUL and attempt.verdict is Verdict.NOT_CHARGED
 
 
+def was_charged(facts: Facts) -> bool:
+    """The provider answered that it carried one of the attempts out."""
+    return any(attempt.outcome is Outcome.CHARGED for attempt in facts.attempts)
+
+
 @many
 @given(FACTS)
 def test_a_call_leaves_if_and_only_if_all_facts_allow_it(facts: Facts) -> None:
@@ -117,6 +122,17 @@ def test_after_a_final_answer_or_the_verdict_charged_the_record_becomes_final_an
 
 
 @many
+@given(OPEN_FACTS, st.integers(0, 5), st.sampled_from(Action))
+def test_what_the_provider_answered_to_have_carried_out_is_never_told_as_skipped_or_rejected(
+    facts: Facts, place: int, action: Action
+) -> None:
+    attempts = list(facts.attempts)
+    attempts.insert(place, AttemptFacts(99, Outcome.CHARGED))
+    finding = judge(replace(facts, attempts=attempts, decided=decision(action)))
+    assert finding.state is State.SUCCEEDED
+
+
+@many
 @given(FINAL_FACTS)
 def test_final_is_final_whatever_else_the_ledger_holds(facts: Facts) -> None:
     finding = judge(replace(facts, reason="why", provider_reference="p-1", status=200))
@@ -127,6 +143,7 @@ def test_final_is_final_whatever_else_the_ledger_holds(facts: Facts) -> None:
 @many
 @given(OPEN_FACTS, st.sampled_from([Action.SKIP, Action.CHARGED]))
 def test_a_persons_decision_to_end_it_stands_over_every_attempt(facts: Facts, action: Action) -> None:
+    assume(action is Action.CHARGED or not was_charged(facts))
     finding = judge(replace(facts, decided=decision(action)))
     assert finding.state is {Action.SKIP: State.SKIPPED, Action.CHARGED: State.SUCCEEDED}[action]
     assert finding.resolved_by is ResolvedBy.PERSON
@@ -163,7 +180,8 @@ def test_a_finding_never_claims_what_only_the_intake_or_the_workflow_may_say(fac
     assert finding.state is not State.RETRYING
     if facts.state not in FINAL_STATES:
         assert finding.state is not State.INVALID
-        assert (finding.state is State.SKIPPED) == (facts.decided is not None and facts.decided.action is Action.SKIP)
+        skips = facts.decided is not None and facts.decided.action is Action.SKIP and not was_charged(facts)
+        assert (finding.state is State.SKIPPED) == skips
 
 
 @many
