@@ -136,7 +136,7 @@ async def test_a_worker_killed_after_the_answer_left_charges_once(
 
 
 @pytest.mark.parametrize("behaviour", ["freeze+charge+ok+delay:10+thaw", "charge+freeze+ok+delay:10+thaw"])
-async def test_the_answer_to_a_worker_that_was_frozen_past_its_heartbeats_makes_the_record_final(
+async def test_the_answer_to_a_worker_that_was_frozen_past_its_workflow_task_makes_the_record_final(
     make_service: CrashingServiceMaker, behaviour: str
 ) -> None:
     """Temporal gives the activity up, another worker finds the doubt, and the thawed one's answer ends it by itself."""
