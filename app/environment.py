@@ -98,6 +98,15 @@ class ResolveEnvironment(Environment):
     temporal: TemporalSettings
 
 
+class AuditEnvironment(Environment):
+    """What `recharge audit` reads."""
+
+    kafka: KafkaSettings
+    mysql: MySQLSettings
+    provider: ProviderSettings
+    temporal: TemporalSettings
+
+
 class RedriveEnvironment(Environment):
     """What `recharge redrive` reads."""
 

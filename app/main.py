@@ -11,6 +11,7 @@ from activities.ledger import LedgerError
 from activities.provider import ProviderProblem
 from app import process
 from app.alarms import HttpProblem
+from app.audit_command import audit
 from app.environment import (
     Environment,
     IngestEnvironment,
@@ -37,6 +38,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.add_typer(commands)
+cli.command()(audit)
 
 
 @cli.command()

@@ -209,6 +209,33 @@ START_RETRY_FIRST_S = 0.5
 START_RETRY_MAX_S = 15.0
 """The backoff while a server is not there yet, at start or on a bad day."""
 
+# --- The audit --------------------------------------------------------------------------------------------------------
+
+AUDIT_FINDINGS_MAX = 10_000
+"""Violations, and notes, that one audit keeps to tell them. The rest is counted: so many have one cause, and a list would not show it."""
+
+AUDIT_RECHECK_COUNT = 500
+"""Records that an audit reads again at a time, where what it saw may only have been a moment's."""
+
+AUDIT_LANES_MAX = 2 * FINAL_DISTANCE_MAX
+"""Lanes of one partition that an audit remembers, the latest. A record has two at most, and nothing is started FINAL_DISTANCE_MAX
+beyond one that is not final, so what is forgotten was final before anything that is read now was started."""
+
+AUDIT_WORKFLOWS_PAGE = 1000
+"""Workflows of one page of Temporal's list: its own usual maximum."""
+
+STATEMENT_BYTES_MAX = 4096 * MIB
+"""The longest statement that is fetched. A charge is a line of about 120 bytes, so this is some 30 million of them."""
+
+STATEMENT_LINE_CHARS_MAX = 4 * KIB
+"""The longest line of a statement: a reference has 400 characters at most, and the other fields are short."""
+
+STATEMENT_TIMEOUT_S = 600.0
+"""Fetching the whole statement. Providers compute them while one waits."""
+
+STATEMENT_IDLE_S = 60.0
+"""How long the provider may send nothing of it."""
+
 
 def _check(condition: bool, rule: str) -> None:  # noqa: FBT001  # the condition is the argument
     if not condition:

@@ -1,5 +1,6 @@
 """The ledger in MySQL: what was intended, what came of it, and what is final. It alone decides when a call may leave."""
 
+from activities.ledger.auditing import AuditedAction, AuditedAttempt, AuditedLookup, AuditedRow, AuditReader
 from activities.ledger.decisions import Decisions, Ruling, Wish
 from activities.ledger.errors import (
     FingerprintMismatch,
@@ -13,6 +14,11 @@ from activities.ledger.ledger import Ledger, LookupFacts, Opened
 from activities.ledger.reports import OperatorLedger, Reports, Standing, Story, Waiting
 
 __all__ = [
+    "AuditReader",
+    "AuditedAction",
+    "AuditedAttempt",
+    "AuditedLookup",
+    "AuditedRow",
     "Decisions",
     "FingerprintMismatch",
     "Ledger",
