@@ -227,8 +227,8 @@ AUDIT_WORKFLOWS_PAGE = 1000
 STATEMENT_BYTES_MAX = 4096 * MIB
 """The longest statement that is fetched. A charge is a line of about 120 bytes, so this is some 30 million of them."""
 
-STATEMENT_LINE_CHARS_MAX = 4 * KIB
-"""The longest line of a statement: a reference has 400 characters at most, and the other fields are short."""
+STATEMENT_LINE_BYTES_MAX = 4 * KIB
+"""The longest line of a statement: a reference has 400 bytes at most, and the other fields are short."""
 
 STATEMENT_TIMEOUT_S = 600.0
 """Fetching the whole statement. Providers compute them while one waits."""

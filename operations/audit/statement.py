@@ -84,11 +84,11 @@ class StatementReader:
         return StatementProblem(f"the statement {self._statement.name}, line {at}: {what}")
 
     def _lines(self) -> Iterator[str]:
-        while raw := self._statement.file.readline(limits.STATEMENT_LINE_CHARS_MAX + 1):
+        while raw := self._statement.file.readline(limits.STATEMENT_LINE_BYTES_MAX + 1):
             self._line += 1
-            if len(raw) > limits.STATEMENT_LINE_CHARS_MAX:
+            if len(raw) > limits.STATEMENT_LINE_BYTES_MAX:
                 raise self.problem(
-                    f"it is longer than {limits.STATEMENT_LINE_CHARS_MAX} bytes, so this is no statement"
+                    f"it is longer than {limits.STATEMENT_LINE_BYTES_MAX} bytes, so this is no statement"
                 )
             if (self._line == 1 and raw.startswith(_UTF16_BOMS)) or b"\0" in raw:
                 raise self.problem("it looks like UTF-16 or binary data; save the statement as UTF-8")

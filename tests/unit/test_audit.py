@@ -1,0 +1,354 @@
+"""The audit's judgement, without a server: each planted fault is found and nothing else, and what is in order is left in peace."""
+
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from activities.ledger import AuditedAttempt, AuditedRow
+from operations.audit import workflows
+from operations.audit.facts import NEVER_STARTED, Case, Charges, LoggedRecord, PartitionFacts, Period, Terms, Workflow
+from operations.audit.findings import MEANINGS, Kind, Note, NoteKind, Promise, Violation
+from operations.audit.joining import OrderProblem, side_by_side
+from operations.audit.order import LaneOrder, order_problem
+from operations.audit.partition import OrderSuspect, PartitionAudit, WorkflowSuspect
+from recharge.contract import Ordering
+from recharge.outcome import Outcome, State
+from recharge.sending import KeyRules
+from tests.support.audited import (
+    AMOUNT,
+    OTHER_FINGERPRINT,
+    TRUE_FINGERPRINT,
+    Scenario,
+    at,
+    attempt,
+    good_row,
+    scenarios,
+)
+
+SOURCE, TOPIC = "unit", "credit-transfers"
+NOW = at(100_000)
+TERMS = Terms(SOURCE, TOPIC, began_at=NOW, has_statement=True, statement_until=NOW)
+T = TypeVar("T")
+Found = tuple[list[tuple[Kind, int]], list[tuple[NoteKind, int]]]
+
+PLANTED = list(enumerate(scenarios(SOURCE, TOPIC)))
+
+
+async def flowing(entries: Iterable[T]) -> AsyncIterator[T]:
+    for entry in entries:
+        yield entry
+
+
+def charges_of(scenario: Scenario) -> list[Charges]:
+    """What the spool makes of the statement's lines."""
+    found = []
+    for offset in sorted({charge[0] for charge in scenario.charges}):
+        mine = [charge for charge in scenario.charges if charge[0] == offset]
+        stand = [Decimal(amount) for _, _, status, amount in mine if status == "charged"]
+        found.append(Charges(offset, len(stand), len(mine) - len(stand), min(stand, default=None), 2, 3))
+    return found
+
+
+async def audited(scenario: Scenario, partition: int, terms: Terms = TERMS) -> Found:
+    """Judge a scenario as the audit does, with second looks at an unchanged world."""
+    facts = PartitionFacts(partition, scenario.committed, scenario.deleted_before, scenario.end)
+    audit = PartitionAudit(terms, facts)
+    runs = [Workflow(offset, status, status == "running") for offset, status in sorted(scenario.workflows.items())]
+    cases = side_by_side(
+        flowing(LoggedRecord(offset, TRUE_FINGERPRINT, 1_793_534_400_000) for offset in scenario.records),
+        flowing(scenario.rows),
+        iter(charges_of(scenario)),
+        iter(runs),
+    )
+    findings = [*audit.begin()]
+    async for case in cases:
+        findings += audit.look(case)
+    findings += audit.end()
+    rows = {row.offset: row for row in scenario.rows}
+    violations = [(Kind.ATTEMPT_WITHOUT_ROW, offset) for offset in scenario.orphans]
+    notes: list[tuple[NoteKind, int]] = []
+    for finding in findings:
+        match finding:
+            case Violation():
+                violations.append((finding.kind, int(finding.workflow_id.rsplit(":", 1)[1])))
+            case Note():
+                notes.append((finding.kind, int(finding.workflow_id.rsplit(":", 1)[1])))
+            case OrderSuspect(earlier=earlier, later=later):
+                if order_problem(rows[earlier], rows[later]) is not None:
+                    violations.append((Kind.OUT_OF_ORDER, later))
+            case WorkflowSuspect(offset=offset, is_committed=is_committed):
+                run = next(
+                    (run for run in runs if run.offset == offset), Workflow(offset, NEVER_STARTED, is_open=False)
+                )
+                state = rows[offset].state if offset in rows else None
+                judged = workflows.judge(state, run, is_committed=is_committed)
+                if judged is not None:
+                    kind, _ = judged
+                    (violations if isinstance(kind, Kind) else notes).append((kind, offset))  # type: ignore[arg-type]
+    return violations, notes
+
+
+@pytest.mark.parametrize(("partition", "scenario"), PLANTED, ids=[scenario.name for _, scenario in PLANTED])
+async def test_what_is_planted_is_found_and_nothing_else(partition: int, scenario: Scenario) -> None:
+    assert await audited(scenario, partition) == (scenario.violations, scenario.notes)
+
+
+def test_every_kind_is_planted_somewhere_and_has_its_meaning() -> None:
+    assert {kind for _, scenario in PLANTED for kind, _ in scenario.violations} == set(Kind)
+    assert {kind for _, scenario in PLANTED for kind, _ in scenario.notes} == set(NoteKind)
+    assert set(MEANINGS) == set(Kind)
+    assert {meaning.promise for meaning in MEANINGS.values()} == set(Promise)
+
+
+# --- Histories --------------------------------------------------------------------------------------------------------
+
+ENDINGS = st.sampled_from(["charged", "refused", "retried", "invalid", "key"])
+KEYS = KeyRules(lifetime_s=3600.0, timeout_s=30.0)
+KEY_TERMS = replace(TERMS, keys=KEYS)
+
+
+def ended(row: AuditedRow, ending: str) -> AuditedRow:
+    """One of the ways in which a record ends in good order."""
+    began_s = (row.created_at - at(0)).total_seconds()
+    match ending:
+        case "charged":
+            return row
+        case "refused":
+            return replace(row, state=State.REJECTED, attempts=(attempt(1, began_s + 1, Outcome.REFUSED),))
+        case "retried":
+            tries = (attempt(1, began_s + 1, Outcome.NOT_SENT), attempt(2, began_s + 3, Outcome.NOT_CHARGED))
+            return replace(row, attempts=(*tries, attempt(3, began_s + 5)))
+        case "invalid":
+            return replace(row, state=State.INVALID, resolved_by="intake", attempts=(), amount=None)
+        case _:
+            return replace(row, attempts=(attempt(1, began_s + 1, Outcome.UNKNOWN), attempt(2, began_s + 3)))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> Scenario:
+    """A partition in good order: records with gaps between them, some deleted, some not begun yet."""
+    offsets = sorted(draw(st.sets(st.integers(0, 60), min_size=1, max_size=25)))
+    endings = draw(st.lists(ENDINGS, min_size=len(offsets), max_size=len(offsets)))
+    begun = draw(st.integers(1, len(offsets)))
+    rows = [ended(good_row(SOURCE, TOPIC, 0, offset), how) for offset, how in zip(offsets, endings, strict=True)]
+    scenario = Scenario("history", rows[:begun], [])
+    for row in scenario.rows:
+        if row.state is State.SUCCEEDED:
+            scenario.charge(row.offset, f"P-{row.offset}")
+    scenario.committed = draw(st.integers(0, begun))
+    scenario.committed = offsets[begun - 1] + 1 if scenario.committed == begun else offsets[scenario.committed]
+    # Kafka deletes whole stretches, and here only what is committed; the first records are dense, so that no gap is left among them.
+    dense = next((index for index, offset in enumerate(offsets) if offset != index), len(offsets))
+    scenario.deleted_before = draw(st.integers(0, min(dense, begun, scenario.committed)))
+    scenario.records = tuple(offset for offset in offsets if offset >= scenario.deleted_before)
+    scenario.end = offsets[-1] + 1
+    return scenario
+
+
+@given(histories())
+async def test_a_history_in_good_order_breaks_no_promise(scenario: Scenario) -> None:
+    assert await audited(scenario, 0, KEY_TERMS) == ([], [])
+
+
+FAULTS = [
+    "lose_row",
+    "charge_again",
+    "lose_charge",
+    "reopen",
+    "reorder",
+    "forge",
+    "reject",
+    "change_amount",
+    "send_again",
+]
+
+
+def plant(scenario: Scenario, fault: str, row: AuditedRow) -> Kind | None:  # noqa: PLR0911  # one return a fault
+    """Break one promise at one record; None where this record does not lend itself to it."""
+    is_charged = row.state is State.SUCCEEDED
+    is_committed = row.offset < scenario.committed
+    match fault:
+        case "lose_row" if is_committed:
+            scenario.drop(row.offset)
+            scenario.uncharge(row.offset)
+            return Kind.GONE_WITHOUT_ROW if row.offset < scenario.deleted_before else Kind.COMMITTED_WITHOUT_ROW
+        case "charge_again" if is_charged:
+            scenario.charge(row.offset, "P-again")
+            return Kind.CHARGED_TWICE
+        case "lose_charge" if is_charged:
+            scenario.uncharge(row.offset)
+            return Kind.CHARGE_MISSING
+        case "reopen" if is_committed and row is scenario.rows[-1] and row.attempts:
+            scenario.change(row.offset, state=State.IN_DOUBT, final_at=None, resolved_by=None)
+            scenario.workflows[row.offset] = "running"
+            return Kind.COMMITTED_BUT_OPEN
+        case "reorder" if row is not scenario.rows[0] and row.attempts:
+            earlier = scenario.rows[scenario.rows.index(row) - 1]
+            scenario.change(earlier.offset, final_at=row.attempts[0].opened_at + timedelta(microseconds=1))
+            return Kind.OUT_OF_ORDER
+        case "forge" if row.offset >= scenario.deleted_before:
+            scenario.change(row.offset, fingerprint=OTHER_FINGERPRINT)
+            return Kind.OTHER_RECORD
+        case "reject" if row.state is State.REJECTED:
+            scenario.charge(row.offset)
+            return Kind.CHARGED_THOUGH_NOT_SUCCEEDED
+        case "change_amount" if is_charged:
+            scenario.change(row.offset, amount=AMOUNT + Decimal("0.0001"))
+            return Kind.AMOUNT_DIFFERS
+        case "send_again" if is_charged and row.final_at is not None:
+            again = AuditedAttempt(len(row.attempts) + 1, row.final_at - timedelta(seconds=1))
+            scenario.change(row.offset, attempts=(*row.attempts, again))
+            return Kind.SENT_AFTER_CHARGED
+        case _:
+            return None
+
+
+@given(histories(), st.sampled_from(FAULTS), st.randoms(use_true_random=False))
+async def test_one_fault_in_a_good_history_is_found_where_it_is(
+    scenario: Scenario, fault: str, dice: random.Random
+) -> None:
+    row = dice.choice(scenario.rows)
+    kind = plant(scenario, fault, row)
+    expected = [] if kind is None else [(kind, row.offset)]
+    assert await audited(scenario, 0, KEY_TERMS) == (expected, [])
+
+
+# --- Order ------------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def lanes(draw: st.DrawFn) -> list[AuditedRow]:
+    """Rows of all orders, with times that know no order at all."""
+    rows = []
+    for offset in range(draw(st.integers(1, 12))):
+        opened_s = draw(st.integers(0, 20))
+        final_s = draw(st.none() | st.integers(opened_s, 30))
+        rows.append(
+            good_row(
+                SOURCE,
+                TOPIC,
+                0,
+                offset,
+                ordering=draw(st.sampled_from(Ordering)),
+                donor=draw(st.sampled_from([None, "100001", "+100002", "100003"])),
+                receiver=draw(st.sampled_from([None, "100002", "100003"])),
+                key_digest=draw(st.sampled_from([None, "a", "b"])),
+                final_at=None if final_s is None else at(final_s),
+                attempts=(attempt(1, opened_s),) if draw(st.booleans()) else (),
+            )
+        )
+    return rows
+
+
+def shares_lane(earlier: AuditedRow, later: AuditedRow) -> bool:
+    """Whether the later record had to wait for the earlier one, said as plainly as can be."""
+    if later.ordering is Ordering.PARTITION:
+        return True
+    if later.ordering is Ordering.NONE or earlier.ordering is not later.ordering:
+        return False
+    if later.ordering is Ordering.KEY:
+        return earlier.key_digest is None or later.key_digest in {None, earlier.key_digest}
+    numbers = [
+        {str(number).removeprefix("+") for number in (row.donor, row.receiver) if number} for row in (earlier, later)
+    ]
+    return bool(numbers[0] & numbers[1])
+
+
+@given(lanes())
+def test_the_order_is_judged_as_by_comparing_every_pair(rows: list[AuditedRow]) -> None:
+    order = LaneOrder()
+    for index, later in enumerate(rows):
+        waited_for = [
+            earlier
+            for earlier in rows[:index]
+            if shares_lane(earlier, later) and order_problem(earlier, later) is not None
+        ]
+        found = order.look(later)
+        assert (found is None) == (not waited_for)
+        assert found is None or found in {earlier.offset for earlier in waited_for}
+
+
+def test_the_order_remembers_no_more_lanes_than_it_may() -> None:
+    order = LaneOrder(lanes_max=10)
+    for offset in range(1000):
+        order.look(
+            good_row(SOURCE, TOPIC, 0, offset, ordering=Ordering.ACCOUNT, donor=str(10_000 + offset), receiver=None)
+        )
+    assert len(order._lanes) == 10
+
+
+# --- Moments ----------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_final_after_the_statement_was_drawn_is_not_missed_in_it() -> None:
+    scenario = Scenario("late", [good_row(SOURCE, TOPIC, 0, 0), good_row(SOURCE, TOPIC, 0, 1)], [])
+    drawn = replace(TERMS, statement_until=at(10))
+    assert await audited(scenario, 0, drawn) == ([(Kind.CHARGE_MISSING, 0)], [])
+    assert await audited(scenario, 0, replace(TERMS, has_statement=False, statement_until=None)) == ([], [])
+
+
+async def test_a_repetition_under_a_key_is_in_order_only_while_the_key_lives() -> None:
+    doubt = attempt(1, 1, Outcome.UNKNOWN)
+    for opened_s, expected in ((3000, []), (3600, [(Kind.SENT_IN_DOUBT, 0)])):
+        row = good_row(SOURCE, TOPIC, 0, 0, attempts=(doubt, attempt(2, opened_s)), final_at=at(opened_s + 2))
+        scenario = Scenario("key", [row], [(0, "P-1", "charged", "10.50")], committed=1, records=(0,), end=1)
+        assert await audited(scenario, 0, KEY_TERMS) == (expected, [])
+
+
+def test_a_decision_to_accept_a_gap_is_honoured() -> None:
+    facts = PartitionFacts(0, 10, 6, 10, accepted=[range(3), range(4, 5)])
+    audit = PartitionAudit(TERMS, facts)
+    (three, five) = (finding for finding in audit.end() if isinstance(finding, Violation))
+    assert (three.workflow_id, five.workflow_id) == (TERMS.workflow_id(0, 3), TERMS.workflow_id(0, 5))
+    assert audit.counts["gaps_in_log"] == 4
+    accepted = PartitionAudit(TERMS, replace(facts, accepted=[range(10)]))
+    assert [*accepted.look(Case(7, record=LoggedRecord(7, TRUE_FINGERPRINT, 0))), *accepted.end()] == []
+
+
+def test_what_kafka_deletes_while_the_audit_reads_is_no_proof_of_a_gap() -> None:
+    facts = PartitionFacts(0, 10, 0, 10, deleted=[range(2, 5)])
+    found = [finding for finding in PartitionAudit(TERMS, facts).end() if isinstance(finding, Violation)]
+    assert [(finding.kind, finding.workflow_id) for finding in found] == [
+        (Kind.GONE_WITHOUT_ROW, TERMS.workflow_id(0, 2))
+    ]
+    assert "offsets 2 to 4" in found[0].problem
+
+
+def test_the_gaps_of_a_compacted_topic_prove_nothing() -> None:
+    facts = PartitionFacts(0, 3, 0, 10, gaps_are_proof=False)
+    (found,) = PartitionAudit(TERMS, facts).end()
+    assert isinstance(found, Violation)
+    assert "offsets 0 to 2" in found.problem
+
+
+def test_a_group_that_began_at_the_end_owes_nothing_before() -> None:
+    audit = PartitionAudit(TERMS, PartitionFacts(0, 5, 2, 5, begin=5))
+    assert [*audit.look(Case(3, record=LoggedRecord(3, TRUE_FINGERPRINT, 0))), *audit.end()] == []
+    assert audit.counts["before_the_beginning"] == 1
+
+
+async def test_only_records_of_the_period_are_judged_and_all_are_seen_for_the_order() -> None:
+    early = 1_793_534_400_000
+    rows = [
+        good_row(SOURCE, TOPIC, 0, 0, timestamp_ms=early, final_at=at(12)),
+        good_row(SOURCE, TOPIC, 0, 1, timestamp_ms=early + 60_000),
+    ]
+    since = datetime.fromtimestamp(early / 1000, UTC) + timedelta(seconds=60)
+    audit = PartitionAudit(replace(TERMS, period=Period(since)), PartitionFacts(0, 2, 2, 2))
+    found = [finding for row in rows for finding in audit.look(Case(row.offset, row=row))]
+    assert OrderSuspect(0, 0, 1) in found
+    assert [finding.kind for finding in found if isinstance(finding, Violation)] == [Kind.CHARGE_MISSING]
+    assert audit.counts["outside_of_period"] == 1
+
+
+async def test_books_that_are_not_in_order_are_refused() -> None:
+    records: Sequence[LoggedRecord] = [LoggedRecord(offset, TRUE_FINGERPRINT, 0) for offset in (1, 1)]
+    with pytest.raises(OrderProblem, match="topic: offset 1 came after offset 1"):
+        [case async for case in side_by_side(flowing(records), flowing(()), iter(()), iter(()))]
