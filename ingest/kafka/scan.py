@@ -14,6 +14,9 @@ from recharge import limits
 from recharge.settings import KafkaSettings
 
 _BATCH_RECORDS_MAX = 500
+_FETCH_WAIT_S = 0.01
+"""How long a broker holds a fetch that finds nothing. All that is asked for is there; only the fetch behind a partition's last record
+finds nothing, and the next partition's would have to wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class TopicScan:
             isolation_level="read_committed",
             auto_offset_reset="none",
             check_crcs=True,
+            fetch_max_wait_ms=milliseconds(_FETCH_WAIT_S),
             fetch_max_bytes=limits.BUFFERED_BYTES_MAX,
             max_partition_fetch_bytes=limits.FETCH_BYTES_MAX,
         )
