@@ -301,12 +301,10 @@ async def test_every_fault_that_is_planted_is_found_and_nothing_else(
     before = await everything(stack, site)
     file = tmp_path / "statement.csv"
     file.write_bytes(statement)
-    readable, machine, without = await asyncio.gather(
-        ask(site, "--statement", "-", stdin=statement),
-        ask(site, "--statement", str(file), "--json"),
-        ask(site, "--json"),
+    readable, machine = await asyncio.gather(
+        ask(site, "--statement", "-", stdin=statement), ask(site, "--statement", str(file), "--json")
     )
-    assert [each.status for each in (readable, machine, without)] == [1, 1, 1], (readable, machine.err, without.err)
+    assert [each.status for each in (readable, machine)] == [1, 1], (readable, machine.err)
     report = machine.json()
     planted = forger.scenarios
     found = [(each["kind"], each["workflow_id"]) for each in report["violations"]]
@@ -323,8 +321,9 @@ async def test_every_fault_that_is_planted_is_found_and_nothing_else(
     assert report["counts"]["gaps_in_log"] >= 3
     by_statement = {"charged_twice", "charged_though_not_succeeded", "charge_without_row", "charge_without_attempt"}
     by_statement |= {"charge_missing", "amount_differs"}
-    assert {each["kind"] for each in without.json()["violations"]} == {kind for kind, _ in found} - by_statement
-    assert "charges" not in without.json()["counts"]
+    async with books(site, client) as asked:
+        without = await run(asked)
+    assert {each.kind.value for each in without.violations} == {kind for kind, _ in found} - by_statement
     assert "never twice" in readable.out
     assert "to do:" in readable.out
     assert readable.err == ""
