@@ -89,6 +89,8 @@ class PartitionAudit:
         return case.row is None or self._terms.period.holds(case.row.timestamp_ms)
 
     def _missing(self, missing: range) -> Iterator[Finding]:
+        if not missing:
+            return
         self.counts["gaps_in_log"] += in_log_gaps(missing, self._partition)
         for gone in gone_gaps(missing, self._partition):
             self.counts["gone_offsets"] += len(gone)
