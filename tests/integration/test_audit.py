@@ -29,10 +29,20 @@ from devstack.processes import wait_until
 from devstack.server import minimal_environment
 from devstack.site import Site
 from devstack.stack import Devstack
-from operations.audit import Books, Report, Statement, run
+from ingest.kafka import TopicScan
+from operations.audit import Books, Kind, Report, Statement, run
 from operations.audit.statement import HEADER
 from recharge import record
-from recharge.contract import OFFSET, PARTITION, TOPIC, WORKFLOW_TYPE
+from recharge.contract import (
+    INTAKE_TASK_QUEUE,
+    INTAKE_WORKFLOW_TYPE,
+    MEMO_INTAKE_FIRST_OFFSETS,
+    OFFSET,
+    PARTITION,
+    TOPIC,
+    WORKFLOW_TYPE,
+    intake_workflow_id,
+)
 from tests.conftest import SiteMaker
 from tests.integration.stub_workflow import StubWorkflow
 from tests.integration.test_end_to_end import LOOKUP_PROFILE, drained, produce
@@ -378,6 +388,41 @@ async def test_a_site_in_good_order_passes_while_it_runs_and_afterwards(
     assert isinstance(own, Report)
     assert {each.kind.value for each in own.violations} == {"charge_missing"}
     assert len(own.violations) == 62
+
+
+async def test_what_stood_before_an_intake_that_began_at_the_end_was_never_owed(
+    stack: Devstack, make_site: SiteMaker, client: Client
+) -> None:
+    site = await make_site("audit")
+    await produce(stack, site, [value(), value()])
+    corner = Corner(stack, site, client)
+    await corner.move_group({0: 2})
+    async with books(site, client) as asked:
+        lost = await run(asked)
+        assert [(each.kind, each.workflow_id) for each in lost.violations] == [
+            (Kind.COMMITTED_WITHOUT_ROW, corner.workflow_id(0, offset)) for offset in (0, 1)
+        ]
+        await client.start_workflow(
+            INTAKE_WORKFLOW_TYPE,
+            id=intake_workflow_id(site.source, site.topic),
+            task_queue=INTAKE_TASK_QUEUE,
+            memo={MEMO_INTAKE_FIRST_OFFSETS: {"0": 2}},
+        )
+        owed = await run(asked)
+    assert (owed.violations, owed.counts["before_the_beginning"]) == ([], 2)
+
+
+async def test_records_that_kafka_deletes_while_they_are_read_are_told_and_not_taken_for_gaps(
+    stack: Devstack, make_site: SiteMaker, client: Client
+) -> None:
+    site = await make_site("audit")
+    await produce(stack, site, [value(), value(), value()])
+    corner = Corner(stack, site, client)
+    async with TopicScan(load(AuditEnvironment, site.environment).kafka, site.topic) as scan:
+        async with corner.kafka_admin() as admin:
+            await admin.delete_records({TopicPartition(site.topic, 0): RecordsToDelete(2)})
+        assert [each.offset async for each in scan.records(0)] == [2]
+    assert scan.deleted == {0: [range(2)]}
 
 
 async def read_only(stack: Devstack, site: Site) -> dict[str, str]:
