@@ -217,9 +217,9 @@ AUDIT_FINDINGS_MAX = 10_000
 AUDIT_RECHECK_COUNT = 500
 """Records that an audit reads again at a time, where what it saw may only have been a moment's."""
 
-AUDIT_LANES_MAX = 2 * FINAL_DISTANCE_MAX
-"""Lanes of one partition that an audit remembers, the latest. A record has two at most, and nothing is started FINAL_DISTANCE_MAX
-beyond one that is not final, so what is forgotten was final before anything that is read now was started."""
+AUDIT_LANE_OFFSETS = FINAL_DISTANCE_MAX
+"""For how many offsets an audit remembers a lane at least. Nothing is started FINAL_DISTANCE_MAX beyond a record that is not final, so
+what is forgotten was final before anything that is read now was started."""
 
 AUDIT_WORKFLOWS_PAGE = 1000
 """Workflows of one page of Temporal's list: its own usual maximum."""

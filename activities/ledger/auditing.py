@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Table, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.engine import LedgerEngine
+from activities.ledger.errors import LedgerContradiction
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge import limits
@@ -181,15 +182,20 @@ class AuditReader(LedgerEngine):
             attempts_of = await _children(connection, attempts, _ATTEMPT, page)
             lookups_of = await _children(connection, lookups, _LOOKUP, page)
             actions_of = await _children(connection, operator_actions, _ACTION, page)
-            return [
-                _row(
-                    _unpacked(text),
-                    tuple(_attempt(each) for each in attempts_of.get(offset, ())),
-                    tuple(AuditedLookup(*each) for each in lookups_of.get(offset, ())),
-                    tuple(_action(*each) for each in actions_of.get(offset, ())),
-                )
-                for offset, text in rows
-            ]
+            try:
+                return [
+                    _row(
+                        _unpacked(text),
+                        tuple(_attempt(each) for each in attempts_of.get(offset, ())),
+                        tuple(AuditedLookup(*each) for each in lookups_of.get(offset, ())),
+                        tuple(_action(*each) for each in actions_of.get(offset, ())),
+                    )
+                    for offset, text in rows
+                ]
+            except ValueError as error:  # an enumeration's
+                raise LedgerContradiction(
+                    f"the ledger holds a word that this release does not know: {error}"
+                ) from error
 
         return await self.transact(work)
 

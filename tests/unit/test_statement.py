@@ -143,7 +143,7 @@ def test_charges_come_in_the_order_of_the_positions_whatever_theirs_was(
 def test_of_several_runs_of_one_workflow_the_newest_counts() -> None:
     with Spool() as spool:
         spool.add_runs([RunLine(0, 5, "running", 2), RunLine(0, 5, "terminated", 1), RunLine(0, 3, "failed", 9)])
-        spool.add_runs([RunLine(0, 5, "timed_out", 3)])
+        spool.add_runs([RunLine(0, 5, "timed_out", 3), RunLine(0, 3, "running", 8)])
         assert [(run.offset, run.status, run.is_open) for run in spool.workflows(0)] == [
             (3, "failed", False),
             (5, "timed_out", False),
