@@ -83,12 +83,12 @@ def _carried_out(
     from app.audit import run  # noqa: PLC0415
     from app.temporal import TemporalProblem  # noqa: PLC0415
     from ingest.errors import IntakeProblem  # noqa: PLC0415
-    from operations.audit import StatementProblem  # noqa: PLC0415
+    from operations.audit import OrderProblem, StatementProblem  # noqa: PLC0415
 
     naive = None if statement_until is None else statement_until.astimezone(UTC).replace(tzinfo=None)
     try:
         return asyncio.run(run(settings, statement=statement, statement_until=naive, period=period, progress=progress))
-    except (LedgerError, ProviderProblem, TemporalProblem, IntakeProblem, StatementProblem) as error:
+    except (LedgerError, ProviderProblem, TemporalProblem, IntakeProblem, StatementProblem, OrderProblem) as error:
         _refuse(str(error))
     except RPCError as error:
         _refuse(f"Temporal: {error.status.name.lower().replace('_', ' ')}: {error.message}")

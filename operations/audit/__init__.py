@@ -5,6 +5,7 @@ The judging is pure (partition, attempts, charges, order, coverage, workflows); 
 
 from operations.audit.facts import Period
 from operations.audit.findings import Kind, Note, NoteKind, Promise, Violation
+from operations.audit.joining import OrderProblem
 from operations.audit.report import Report, as_json
 from operations.audit.run import Books, Progress, run
 from operations.audit.statement import Statement, StatementProblem
@@ -14,6 +15,7 @@ __all__ = [
     "Kind",
     "Note",
     "NoteKind",
+    "OrderProblem",
     "Period",
     "Progress",
     "Promise",

@@ -17,7 +17,7 @@ P = TypeVar("P", bound=_Placed)
 
 
 class OrderProblem(Exception):
-    """What was read does not come in the order of the offsets, or an offset stands twice."""
+    """What was read does not come in the order of the offsets, or an offset stands twice. Its text is one line."""
 
 
 class _Book(Generic[P]):
@@ -33,7 +33,10 @@ class _Book(Generic[P]):
         before = self.entry
         self.entry = await anext(self._entries, None)
         if before is not None and self.entry is not None and self.entry.offset <= before.offset:
-            raise OrderProblem(f"{self._name}: offset {self.entry.offset} came after offset {before.offset}")
+            raise OrderProblem(
+                f"{self._name}: offset {self.entry.offset} came after offset {before.offset}, which must not be; "
+                "are the ledger's unique keys in place"
+            )
 
     async def take(self, offset: int) -> P | None:
         """The entry at this offset, if there is one."""

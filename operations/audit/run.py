@@ -62,6 +62,7 @@ async def run(
     Raises:
         LedgerError, KafkaProblem, RPCError: one of the books gives no answer.
         StatementProblem: the statement cannot be read; nothing was compared.
+        OrderProblem: a book has a position twice.
     """
     began_s = time.monotonic()
     source, topic = books.kafka.source, books.kafka.topic

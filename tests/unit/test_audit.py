@@ -1,23 +1,25 @@
 """The audit's judgement, without a server: each planted fault is found and nothing else, and what is in order is left in peace."""
 
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.ledger import AuditedAttempt, AuditedRow
+from activities.ledger import AuditedAttempt, AuditedRow, AuditReader
 from operations.audit import workflows
 from operations.audit.facts import NEVER_STARTED, Case, Charges, LoggedRecord, PartitionFacts, Period, Terms, Workflow
 from operations.audit.findings import MEANINGS, Kind, Note, NoteKind, Promise, Violation
 from operations.audit.joining import OrderProblem, side_by_side
 from operations.audit.order import LaneOrder, order_problem
 from operations.audit.partition import OrderSuspect, PartitionAudit, WorkflowSuspect
+from operations.audit.recheck import Recheck
+from operations.audit.temporal import TemporalBook
 from recharge.contract import Ordering
 from recharge.outcome import Outcome, State
 from recharge.sending import KeyRules
@@ -366,3 +368,54 @@ async def test_books_that_are_not_in_order_are_refused() -> None:
     records: Sequence[LoggedRecord] = [LoggedRecord(offset, TRUE_FINGERPRINT, 0) for offset in (1, 1)]
     with pytest.raises(OrderProblem, match="topic: offset 1 came after offset 1"):
         [case async for case in side_by_side(flowing(records), flowing(()), iter(()), iter(()))]
+
+
+# --- Second looks -----------------------------------------------------------------------------------------------------
+
+
+class World:
+    """A ledger and a Temporal that have moved on since the first look, and tell in which order they were asked."""
+
+    def __init__(self, rows: Sequence[AuditedRow], status: str) -> None:
+        self.asked: list[str] = []
+        self._rows = rows
+        self._status = status
+
+    async def rows_at(self, source: str, topic: str, partition: int, offsets: Collection[int]) -> list[AuditedRow]:
+        assert (source, topic, partition) == (SOURCE, TOPIC, 0)
+        self.asked.append("ledger")
+        return [row for row in self._rows if row.offset in offsets]
+
+    async def newest(self, partition: int, offset: int) -> Workflow:
+        assert partition == 0
+        self.asked.append("Temporal")
+        return Workflow(offset, self._status, self._status == "running")
+
+
+async def second_look(world: World, *suspects: OrderSuspect | WorkflowSuspect) -> list[Kind | NoteKind]:
+    recheck = Recheck(cast("AuditReader", world), cast("TemporalBook", world), TERMS)
+    for suspect in suspects:
+        recheck.add(suspect)
+    found = await recheck.settle()
+    assert recheck.count == len(suspects)
+    assert await recheck.settle() == []
+    return [finding.kind for finding in found]
+
+
+async def test_what_was_only_a_moments_contradiction_is_not_told() -> None:
+    rows = [good_row(SOURCE, TOPIC, 0, offset) for offset in (0, 1)]
+    world = World(rows, "completed")
+    assert await second_look(world, WorkflowSuspect(0, 0, is_committed=False), OrderSuspect(0, 0, 1)) == []
+    assert world.asked == ["Temporal", "ledger"], "a row becomes final before its workflow completes"
+
+
+async def test_what_is_still_so_at_the_second_look_is_told() -> None:
+    rows = [good_row(SOURCE, TOPIC, 0, 0, state=State.HELD, final_at=None), good_row(SOURCE, TOPIC, 0, 1)]
+    found = await second_look(
+        World(rows, "completed"), WorkflowSuspect(0, 0, is_committed=False), OrderSuspect(0, 0, 1)
+    )
+    assert found == [Kind.COMPLETED_BUT_OPEN, Kind.OUT_OF_ORDER]
+    assert await second_look(World(rows, "failed"), WorkflowSuspect(0, 0, is_committed=False)) == [NoteKind.LANE_HELD]
+    assert await second_look(World(rows, NEVER_STARTED), WorkflowSuspect(0, 0, is_committed=False)) == [
+        NoteKind.NOT_UNDER_WAY
+    ]
