@@ -46,7 +46,7 @@ def audit(
 
     Exit status 0: every promise was kept; 1: one is broken; 2: the audit could not be carried out.
     """
-    from app.logging import configure_logging, mask_text  # noqa: PLC0415  # each command loads its own parts alone
+    from app.logging import configure_logging  # noqa: PLC0415  # each command loads its own parts alone
     from operations.audit import as_json as report_as_json  # noqa: PLC0415
     from operations.audit import screen  # noqa: PLC0415
     from operations.screens import console  # noqa: PLC0415
@@ -61,9 +61,9 @@ def audit(
     with _progress() as progress:
         report = _carried_out(settings, statement, complete_until, period, progress)
     if as_json:
-        _write_json(report_as_json(report, mask_text))
+        _write_json(report_as_json(report))
     else:
-        screen.show(console(), report, mask_text)
+        screen.show(console(), report)
     if not report.ok:
         process.leave(process.EXIT_FAILED)
 

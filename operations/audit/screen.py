@@ -1,6 +1,6 @@
 """What an audit looks like on a terminal. Whatever came from outside is printed as plain text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -22,20 +22,20 @@ _PROMISES = {
     Promise.PROVABLE: "provable",
 }
 _COUNTED = {
-    "deleted_with_row": "are deleted from the topic and have their row",
-    "gaps_in_log": "offsets hold no record, as the log shows (transactions)",
-    "accepted": "were accepted as lost",
-    "before_the_beginning": "stand before the beginning of the intake (latest)",
-    "waiting": "wait beyond the committed offset and have no row yet",
-    "new": "came after the audit had begun",
-    "outside_of_period": "are outside of the period",
-    "reversed_charges": "charges were reversed by the provider",
-    "foreign_charges": "charges are of other sources or topics",
-    "late_answers": "answers came after a decision",
+    "deleted_with_row": "deleted from the topic, with their row",
+    "gaps_in_log": "offsets without a record, as the log shows (transactions)",
+    "accepted": "accepted as lost",
+    "before_the_beginning": "before the beginning of the intake (latest)",
+    "waiting": "waiting beyond the committed offset, without a row yet",
+    "new": "come after the audit had begun",
+    "outside_of_period": "outside of the period",
+    "reversed_charges": "charges that the provider reversed",
+    "foreign_charges": "charges of other sources or topics",
+    "late_answers": "answers that came after a decision",
 }
 
 
-def show(out: Console, report: Report, mask: Callable[[str], str]) -> None:
+def show(out: Console, report: Report) -> None:
     """The verdict on each promise, what broke them, and what was counted."""
     head = f"{report.source}, topic {report.topic}: {report.counts['records']} records, {report.counts['rows']} rows"
     charges = "no statement" if report.statement is None else f"{report.counts['charges']} charges"
@@ -45,11 +45,11 @@ def show(out: Console, report: Report, mask: Callable[[str], str]) -> None:
     out.print("records: " + (", ".join(states) or "none"))
     for name, told in _COUNTED.items():
         if report.counts[name]:
-            out.print(f"{report.counts[name]} {told}")
+            out.print(f"{told}: {report.counts[name]}")
     if report.statement is None:
         out.print("Charges were not compared: give the provider's statement by --statement.")
-    _show_violations(out, report.violations, report.broken.total(), mask)
-    _show_notes(out, report.notes, report.note_count, mask)
+    _show_violations(out, report.violations, report.broken.total())
+    _show_notes(out, report.notes, report.note_count)
 
 
 def _show_promises(out: Console, report: Report) -> None:
@@ -64,23 +64,23 @@ def _times(broken: int) -> str:
     return "kept" if not broken else f"broken {broken} time{'s' if broken > 1 else ''}"
 
 
-def _show_violations(out: Console, found: Sequence[Violation], total: int, mask: Callable[[str], str]) -> None:
+def _show_violations(out: Console, found: Sequence[Violation], total: int) -> None:
     for each in found[:SHOWN_MAX]:
         out.print()
         out.print(
             Text.assemble((each.promise, "bold red"), "  ", (printable(each.workflow_id), "bold")), soft_wrap=True
         )
-        out.print(_plain(f"  {mask(each.problem)}"), soft_wrap=True)
+        out.print(_plain(f"  {each.problem}"), soft_wrap=True)
         out.print(_plain(f"  to do: {each.advice}"), soft_wrap=True)
     if total > SHOWN_MAX:
         out.print(f"\n… and {total - SHOWN_MAX} more; --json tells the first {len(found)}")
 
 
-def _show_notes(out: Console, found: Sequence[Note], total: int, mask: Callable[[str], str]) -> None:
+def _show_notes(out: Console, found: Sequence[Note], total: int) -> None:
     if found:
         out.print("\nBreaks no promise, and should be known:")
     for each in found[:SHOWN_MAX]:
-        out.print(_plain(f"  {each.workflow_id}  {mask(each.text)}"), soft_wrap=True)
+        out.print(_plain(f"  {each.workflow_id}  {each.text}"), soft_wrap=True)
     if total > SHOWN_MAX:
         out.print(f"  … and {total - SHOWN_MAX} more; --json tells the first {len(found)}")
 

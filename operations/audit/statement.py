@@ -49,7 +49,7 @@ class StatementReader:
             statement: the statement.
             source: the source whose charges count.
             topic: the topic whose charges count.
-            on_stray: told of a reference that begins like ours and names no position, with its line.
+            on_stray: told of a charge whose reference begins like ours and names no position, with its line.
         """
         self._statement = statement
         self._prefix = f"{source}:{topic}:"
@@ -112,7 +112,8 @@ class StatementReader:
             return None
         match = _POSITION.fullmatch(reference.removeprefix(self._prefix))
         if match is None or int(match["offset"]) > _OFFSET_MAX:
-            self._on_stray(reference, self._line)
+            if status == CHARGED:
+                self._on_stray(reference, self._line)
             return None
         return ChargeLine(
             int(match["partition"]),
