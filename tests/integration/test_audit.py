@@ -22,6 +22,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from typer.testing import CliRunner
 
 from activities.ledger import AuditedRow, AuditReader
+from activities.provider import ProviderProblem, fetch_statement
 from app import operate_runs, process
 from app.environment import AuditEnvironment, load
 from app.main import cli
@@ -290,7 +291,7 @@ _LOOKUP = ("workflow_id", "attempt_number", "asked_at", "answered_at", "answer",
 _ACTION = ("workflow_id", "action", "decided_by", "note", "decided_at", "refused_because")
 
 
-def told(planted: Sequence[Scenario], found: Sequence[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+def by_name(planted: Sequence[Scenario], found: Sequence[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
     """What was found, by the name of the scenario that it belongs to."""
     by_scenario: dict[str, list[tuple[str, str]]] = {each.name: [] for each in planted}
     for kind, workflow_id in found:
@@ -318,11 +319,11 @@ async def test_every_fault_that_is_planted_is_found_and_nothing_else(
     report = machine.json()
     planted = forger.scenarios
     found = [(each["kind"], each["workflow_id"]) for each in report["violations"]]
-    assert told(planted, found) == {
+    assert by_name(planted, found) == {
         each.name: sorted((kind.value, str(offset)) for kind, offset in each.violations) for each in planted
     }
     noted = [(each["kind"], each["workflow_id"]) for each in report["notes"]]
-    assert told(planted, noted) == {
+    assert by_name(planted, noted) == {
         each.name: sorted((kind.value, str(offset)) for kind, offset in each.notes) for each in planted
     }
     assert report["ok"] is False
@@ -439,24 +440,11 @@ async def read_only(stack: Devstack, site: Site) -> dict[str, str]:
 
 
 async def test_what_cannot_be_audited_is_told_in_one_line_with_status_2(
-    stack: Devstack, make_site: SiteMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_site: SiteMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = await make_site("audit")
-    line = (f"{site.source}:{site.topic}:0:0", "P-1", "charged", "1.00", "")
-    twice, utf16 = tmp_path / "twice.csv", tmp_path / "utf16.csv"
-    twice.write_bytes(csv_of([line, line]))
-    utf16.write_bytes(csv_of([line]).decode().encode("utf-16"))
-    url = stack.simulator.client.statement_url
     cases: list[tuple[list[str], dict[str, str], str]] = [
-        (["--statement", str(twice)], {}, "twice.csv, line 3: it repeats line 2"),
-        (["--statement", str(utf16)], {}, "utf16.csv, line 1: it looks like UTF-16"),
         (["--statement", str(tmp_path / "none.csv")], {}, "none.csv cannot be opened: No such file"),
-        (["--statement", f"{url}/none"], {}, "was answered 404"),
-        (["--statement", url], {"RECHARGE_PROVIDER__AUTH_TOKEN": "wrong"}, "was answered 401"),
-        (["--statement", "http://provider.example.net/s"], {}, "must be https"),
-        (["--statement", "https://a:secret-word@127.0.0.1/s"], {}, "must not hold a user or a password"),
-        (["--statement", "https://[1/s"], {}, "URL cannot be read"),
-        (["--statement", "https://127.0.0.1:1/s"], {}, "did not come whole"),
         (["--from", "yesterday"], {}, "--from: 'yesterday' is no time in ISO 8601"),
         (["--from", "2026-02-01", "--to", "2026-01-01"], {}, "--from must lie before --to"),
         (["--statement-until", "2026-02-01"], {}, "goes with --statement"),
@@ -472,9 +460,38 @@ async def test_what_cannot_be_audited_is_told_in_one_line_with_status_2(
         assert (answer.exit_code, answer.stdout, answer.stderr.count("\n")) == (2, "", 1), (arguments, answer.stderr)
         assert why in answer.stderr, (arguments, answer.stderr)
         assert "secret-word" not in answer.stderr
-    foreign = await ask(site, environment={"RECHARGE_KAFKA__TOPIC": "no-such-topic"})
-    assert (foreign.status, foreign.out, foreign.err.count("\n")) == (2, "", 1), foreign
-    assert "lacks the permission Describe on topic 'no-such-topic'" in foreign.err
+    line = (f"{site.source}:{site.topic}:0:0", "P-1", "charged", "1.00", "")
+    twice, foreign = await asyncio.gather(
+        ask(site, "--statement", "-", stdin=csv_of([line, line])),
+        ask(site, environment={"RECHARGE_KAFKA__TOPIC": "no-such-topic"}),
+    )
+    for told, why in (
+        (twice, "the statement standard input, line 3: it repeats line 2"),
+        (foreign, "lacks the permission Describe on topic 'no-such-topic'"),
+    ):
+        assert (told.status, told.out, told.err.count("\n")) == (2, "", 1), told
+        assert why in told.err
+
+
+async def test_a_statement_that_cannot_be_fetched_is_refused_and_our_token_is_shown_to_the_provider_alone(
+    stack: Devstack, make_site: SiteMaker
+) -> None:
+    site = await make_site("audit")
+    url = stack.simulator.client.statement_url
+    provider = load(AuditEnvironment, site.environment).provider
+    elsewhere = provider.model_copy(update={"url": "https://provider.example.net/recharges"})
+    for settings, asked, why in (
+        (provider, f"{url}/none", "was answered 404"),
+        (elsewhere, url, "was answered 401"),
+        (provider, "https://127.0.0.1:1/s", "did not come whole"),
+        (provider, "http://provider.example.net/s", "must be https"),
+        (provider, "https://a:secret-word@127.0.0.1/s", "must not hold a user or a password"),
+        (provider, "https://[1/s", "cannot be read"),
+    ):
+        with pytest.raises(ProviderProblem, match=why) as caught:
+            await fetch_statement(settings, asked, io.BytesIO())
+        assert "secret-word" not in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def _leave(status: int) -> NoReturn:
