@@ -2,7 +2,8 @@
 
 Topic, ledger and committed offsets are filled on the real servers, each record with one row and one attempt, in the order `account` with
 two numbers of its own; the statement is a file in no order. Then `recharge audit` runs as a process of its own, and what is told is the
-high-water mark of exactly that process's memory (VmHWM). Temporal has none of the workflows: a million completed ones are not listed either.
+high-water mark of exactly that process's memory (VmHWM). Temporal has none of the workflows, since an audit does not list completed ones
+below the committed offset.
 """
 
 import asyncio
