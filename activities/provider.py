@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,9 +22,9 @@ from activities.profiles.reading import fit_reference, one_line
 from activities.transmission import Tls, Transmission, TransportError, boottime_s
 from recharge import limits
 from recharge.outcome import LookupAnswer, Outcome
-from recharge.settings import ProviderSettings
+from recharge.settings import ProviderSettings, is_loopback
 
-__all__ = ["Answer", "Call", "LookupReading", "Provider", "ProviderProblem", "boottime_s"]
+__all__ = ["Answer", "Call", "LookupReading", "Provider", "ProviderProblem", "boottime_s", "fetch_statement"]
 
 _EXTENSION = "recharge.transmission"
 
@@ -128,6 +130,62 @@ class Provider:
         except Exception as error:
             names = "RECHARGE_PROVIDER__URL, __LOOKUP_URL, __AUTH_TOKEN, __PROFILE"
             raise _problem(f"{names}: fit no request ({error})") from error
+
+
+async def fetch_statement(settings: ProviderSettings, url: str, into: BinaryIO) -> None:
+    """Fetch the provider's statement of charges into a file, as it comes.
+
+    It is a read that moves no money, so it goes the usual way of the HTTP client. Our token is shown to the provider's own address alone.
+
+    Raises:
+        ProviderProblem: the URL or a certificate cannot be used, or no whole statement came.
+    """
+    is_own = _is_own_address(settings, url)
+    headers = {"Accept": "text/csv", "Accept-Encoding": "identity"}
+    if settings.auth_token is not None and is_own:
+        headers["Authorization"] = f"Bearer {settings.auth_token.get_secret_value()}"
+    where = f"the statement at {url.partition('?')[0]}"
+    try:
+        tls = Tls.load(settings.ca_file, settings.cert_file, settings.key_file)
+        idle = httpx.Timeout(limits.STATEMENT_IDLE_S)
+        async with asyncio.timeout(limits.STATEMENT_TIMEOUT_S):
+            async with (
+                httpx.AsyncClient(verify=tls.context, trust_env=False, follow_redirects=False, timeout=idle) as client,
+                client.stream("GET", url, headers=headers) as answer,
+            ):
+                await _copy(answer, into, where)
+    except ProviderProblem:
+        raise
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+        raise _problem(f"{where} did not come whole: {_text(error)}") from error
+    except ValueError as error:
+        raise _problem(str(error)) from error
+
+
+async def _copy(answer: httpx.Response, into: BinaryIO, where: str) -> None:
+    if answer.status_code != httpx.codes.OK:
+        raise ProviderProblem(f"{where} was answered {answer.status_code} {answer.reason_phrase}")
+    size_bytes = 0
+    async for chunk in answer.aiter_raw():
+        size_bytes += len(chunk)
+        if size_bytes > limits.STATEMENT_BYTES_MAX:
+            raise ProviderProblem(f"{where} is longer than {limits.STATEMENT_BYTES_MAX} bytes")
+        into.write(chunk)
+
+
+def _is_own_address(settings: ProviderSettings, url: str) -> bool:
+    """Whether a URL is at the provider's own address, where our token belongs."""
+    try:
+        parts = urlsplit(url)
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+        has_user = parts.username is not None or parts.password is not None
+    except ValueError as error:
+        raise _problem(f"the statement's URL cannot be read: {error}") from error
+    if not is_safe or not parts.hostname:
+        raise _problem("the statement's URL must be https://HOST/PATH; http is allowed on loopback only")
+    if has_user:
+        raise _problem("the statement's URL must not hold a user or a password; use RECHARGE_PROVIDER__AUTH_TOKEN")
+    return (parts.scheme, parts.netloc) == urlsplit(settings.url)[:2]
 
 
 class _Transport(httpx.AsyncBaseTransport):

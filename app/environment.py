@@ -105,6 +105,15 @@ class PauseEnvironment(Environment):
     temporal: TemporalSettings
 
 
+class AuditEnvironment(Environment):
+    """What `recharge audit` reads."""
+
+    kafka: KafkaSettings
+    mysql: MySQLSettings
+    provider: ProviderSettings
+    temporal: TemporalSettings
+
+
 class RedriveEnvironment(Environment):
     """What `recharge redrive` reads."""
 

@@ -11,6 +11,7 @@ from activities.ledger import LedgerError
 from activities.provider import ProviderProblem
 from app import process
 from app.alarms import HttpProblem
+from app.audit_command import audit
 from app.environment import (
     Environment,
     IngestEnvironment,
@@ -40,6 +41,7 @@ cli = typer.Typer(
 )
 cli.add_typer(commands)
 cli.add_typer(intake_commands)
+cli.command()(audit)
 
 
 @cli.command()

@@ -244,6 +244,33 @@ LOG_REPEAT_S = 300.0
 LOG_KIND_CHARS = 80
 """How long a library's line is not told again, and by how much of its text it is known. What is wrong is said in our own words."""
 
+# --- The audit --------------------------------------------------------------------------------------------------------
+
+AUDIT_FINDINGS_MAX = 10_000
+"""Violations, and notes, that one audit keeps to tell them. The rest is counted: so many have one cause, and a list would not show it."""
+
+AUDIT_RECHECK_COUNT = 500
+"""Records that an audit reads again at a time, where what it saw may only have been a moment's."""
+
+AUDIT_LANE_OFFSETS = FINAL_DISTANCE_MAX
+"""For how many offsets an audit remembers a lane at least. Nothing is started FINAL_DISTANCE_MAX beyond a record that is not final, so
+what is forgotten was final before anything that is read now was started."""
+
+AUDIT_WORKFLOWS_PAGE = 1000
+"""Workflows of one page of Temporal's list: its own usual maximum."""
+
+STATEMENT_BYTES_MAX = 4096 * MIB
+"""The longest statement that is fetched. A charge is a line of about 120 bytes, so this is some 30 million of them."""
+
+STATEMENT_LINE_BYTES_MAX = 4 * KIB
+"""The longest line of a statement: a reference has 400 bytes at most, and the other fields are short."""
+
+STATEMENT_TIMEOUT_S = 600.0
+"""Fetching the whole statement. Providers compute them while one waits."""
+
+STATEMENT_IDLE_S = 60.0
+"""How long the provider may send nothing of it."""
+
 
 def _check(condition: bool, rule: str) -> None:  # noqa: FBT001  # the condition is the argument
     if not condition:

@@ -1,5 +1,7 @@
 """The ledger in MySQL: what was intended, what came of it, and what is final. It alone decides when a call may leave."""
 
+from activities.ledger.audited import AuditedAction, AuditedAttempt, AuditedLookup, AuditedRow
+from activities.ledger.auditing import AuditReader
 from activities.ledger.decisions import Decisions, Ruling, Wish
 from activities.ledger.errors import (
     FingerprintMismatch,
@@ -16,6 +18,11 @@ from activities.ledger.trouble import Trouble
 
 __all__ = [
     "AcceptedGap",
+    "AuditReader",
+    "AuditedAction",
+    "AuditedAttempt",
+    "AuditedLookup",
+    "AuditedRow",
     "Decisions",
     "FingerprintMismatch",
     "Gap",

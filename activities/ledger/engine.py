@@ -196,6 +196,13 @@ class LedgerEngine:
         where there is no answer.
         """
         await self.transact(_check_durability)
+        await self.check_schema()
+
+    async def check_schema(self) -> None:
+        """Refuse a schema that is not ours. Enough for those who only read, a replica's users among them.
+
+        Raises LedgerUnfit or LedgerNotMigrated with one line, and LedgerUnavailable where there is no answer.
+        """
         await self.transact(_check_schema)
 
 

@@ -7,7 +7,18 @@ since several of aiokafka's own would wait without limit, and no setting is left
 from ingest.kafka.cluster import Cluster, Edge
 from ingest.kafka.connection import find_broker
 from ingest.kafka.reader import KafkaRecord, RecordReader
-from ingest.kafka.scan import scan
+from ingest.kafka.scan import Span, TopicScan, scan
 from ingest.kafka.writer import RecordWriter, Written
 
-__all__ = ["Cluster", "Edge", "KafkaRecord", "RecordReader", "RecordWriter", "Written", "find_broker", "scan"]
+__all__ = [
+    "Cluster",
+    "Edge",
+    "KafkaRecord",
+    "RecordReader",
+    "RecordWriter",
+    "Span",
+    "TopicScan",
+    "Written",
+    "find_broker",
+    "scan",
+]

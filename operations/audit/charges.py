@@ -1,0 +1,43 @@
+"""Does the provider's statement agree with the row? Pure."""
+
+from collections.abc import Iterator
+
+from activities.ledger import AuditedRow
+from operations.audit.attempts import Problem
+from operations.audit.facts import Charges, Terms
+from operations.audit.findings import Kind
+from operations.telling import amount as told_amount
+from recharge.outcome import State
+
+_NOT_CARRIED_OUT = frozenset({State.REJECTED, State.INVALID, State.SKIPPED})
+
+
+def check_charges(row: AuditedRow | None, charges: Charges | None, terms: Terms) -> Iterator[Problem]:
+    """Everything that is wrong between one record's row and its charges. Without a statement nothing is."""
+    if charges is not None and charges.charged:
+        yield from _check_charged(row, charges)
+    elif row is not None and row.state is State.SUCCEEDED and charges is None and _is_covered(row, terms):
+        yield Kind.CHARGE_MISSING, f"it succeeded at {row.final_at} UTC, and the statement has no charge of it"
+
+
+def _check_charged(row: AuditedRow | None, charges: Charges) -> Iterator[Problem]:
+    if charges.charged > 1:
+        where = f"lines {charges.first_line} to {charges.last_line}"
+        yield Kind.CHARGED_TWICE, f"the statement has {charges.charged} charges of it ({where})"
+    where = f"line {charges.first_line}"
+    if row is None:
+        yield Kind.CHARGE_WITHOUT_ROW, f"the statement has a charge of it ({where}), and the ledger has no row"
+    elif row.state in _NOT_CARRIED_OUT:
+        yield Kind.CHARGED_THOUGH_NOT_SUCCEEDED, f"it is {row.state}, and the statement has a charge of it ({where})"
+    elif not row.attempts:
+        yield Kind.CHARGE_WITHOUT_ATTEMPT, f"the statement has a charge of it ({where}), and the ledger no attempt"
+    elif charges.charged == 1 and charges.amount != row.amount:
+        asked, carried_out = told_amount(row.amount), told_amount(charges.amount)
+        yield Kind.AMOUNT_DIFFERS, f"the record asks for {asked}, and {carried_out} was charged ({where})"
+
+
+def _is_covered(row: AuditedRow, terms: Terms) -> bool:
+    """Whether the statement reaches as far as this record. What became final after it was drawn cannot stand in it."""
+    if not terms.has_statement or row.final_at is None:
+        return False
+    return terms.statement_until is None or row.final_at < terms.statement_until

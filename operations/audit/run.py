@@ -1,0 +1,204 @@
+"""One audit: who is asked in which order, so that what moves meanwhile is not taken for a broken promise.
+
+First the statement, then the committed offsets, then where the topic ends, then Temporal's list, and last the ledger, beside the topic.
+Each is read after what it has to bear out: what was committed is final in a ledger that is read later, and what was charged had its row
+before. What can only be told from two moments (a workflow and its row, two rows of one lane) is asked again before it is told.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from temporalio.client import Client
+
+from activities.ledger import AuditReader
+from ingest.kafka import Cluster, TopicScan
+from operations.audit.facts import LoggedRecord, PartitionFacts, Period, Terms
+from operations.audit.findings import Kind, Note, Violation
+from operations.audit.joining import side_by_side
+from operations.audit.partition import Finding, OrderSuspect, PartitionAudit, WorkflowSuspect
+from operations.audit.recheck import Recheck
+from operations.audit.report import Report
+from operations.audit.spool import RunLine, Spool
+from operations.audit.statement import Statement, StatementReader
+from operations.audit.temporal import TemporalBook
+from recharge import record
+from recharge.sending import KeyRules
+from recharge.settings import KafkaSettings
+
+_TOLD_EVERY = 1000
+
+Progress = Callable[[str, int, int | None], None]
+"""Told what is being read, how much of it was, and how much there is, where that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Who is asked. Nothing is written to any of them."""
+
+    kafka: KafkaSettings
+    ledger: AuditReader
+    client: Client
+
+
+async def run(
+    books: Books,
+    *,
+    statement: Statement | None = None,
+    period: Period | None = None,
+    keys: KeyRules | None = None,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> Report:
+    """Compare the topic, the group's offsets, the ledger, Temporal's workflows and the statement, and tell every promise that is broken.
+
+    Args:
+        books: who is asked.
+        statement: the provider's; without it no charge is compared.
+        period: the records that are looked at; all of them where it is left out.
+        keys: the provider's promise to ignore a repetition under the same key, where it makes one.
+        progress: told how far it is.
+
+    Raises:
+        LedgerError, KafkaProblem, RPCError: one of the books gives no answer.
+        StatementProblem: the statement cannot be read; nothing was compared.
+        OrderProblem: a book has a position twice.
+    """
+    began_s = time.monotonic()
+    source, topic = books.kafka.source, books.kafka.topic
+    await books.ledger.check_schema()
+    terms = Terms(
+        source,
+        topic,
+        began_at=await books.ledger.now(),
+        keys=keys,
+        has_statement=statement is not None,
+        statement_until=None if statement is None else statement.until,
+        period=period or Period(),
+    )
+    report = Report(source, topic, terms.period, None if statement is None else statement.name)
+    with Spool() as spool:
+        if statement is not None:
+            _load(statement, spool, report)
+        audit = _Audit(books, terms, spool, report, progress)
+        await audit.run()
+    report.took_s = time.monotonic() - began_s
+    return report
+
+
+def _load(statement: Statement, spool: Spool, report: Report) -> None:
+    def stray(reference: str, line: int) -> None:
+        told = f"the statement has a charge of it (line {line}), and it names no record of the topic"
+        report.add(Violation(Kind.CHARGE_WITHOUT_ROW, reference, told))
+
+    reader = StatementReader(statement, report.source, report.topic, stray)
+    spool.add_charges(reader.charges())
+    report.counts["foreign_charges"] = reader.foreign
+    repeated = spool.repeated_line()
+    if repeated is not None:
+        raise reader.problem(
+            f"it repeats line {repeated[0]}, so it is not known whether one charge or two are meant", repeated[1]
+        )
+
+
+class _Audit:
+    def __init__(self, books: Books, terms: Terms, spool: Spool, report: Report, progress: Progress) -> None:
+        self._books = books
+        self._terms = terms
+        self._spool = spool
+        self._report = report
+        self._progress = progress
+        self._temporal = TemporalBook(books.client, terms.source, terms.topic)
+        self._recheck = Recheck(books.ledger, self._temporal, terms)
+        self._done = 0
+
+    async def run(self) -> None:
+        source, topic = self._terms.source, self._terms.topic
+        async with Cluster(self._books.kafka) as cluster:
+            committed = {
+                number: offset
+                for number, (offset, _) in (await cluster.committed(await cluster.leaders(topic))).items()
+            }
+            is_compacted = "compact" in await cluster.topic_setting("cleanup.policy")
+        async with TopicScan(self._books.kafka, topic) as scan:
+            await self._list_workflows(committed)
+            begins = await self._temporal.first_offsets()
+            accepted = await self._books.ledger.accepted_gaps(source, topic)
+            known = await self._books.ledger.partitions(source, topic)
+            total = sum(span.end - span.first for span in scan.spans.values())
+            for number in sorted({*scan.spans, *known, *self._spool.partitions()}):
+                span = scan.spans.get(number)
+                facts = PartitionFacts(
+                    number,
+                    committed.get(number),
+                    0 if span is None else span.first,
+                    0 if span is None else span.end,
+                    begin=begins.get(number, 0),
+                    accepted=[range(first, last + 1) for partition, first, last in accepted if partition == number],
+                    deleted=scan.deleted.setdefault(number, []),
+                    gaps_are_proof=not is_compacted,
+                )
+                records = _logged(scan, number) if span is not None else _nothing()
+                await self._partition(facts, records, total)
+        self._report.counts["partitions"] = len(scan.spans)
+        async for workflow_id in self._books.ledger.attempts_without_row(source, topic):
+            self._report.add(
+                Violation(Kind.ATTEMPT_WITHOUT_ROW, workflow_id, "it has an attempt in the ledger and no row")
+            )
+        await self._settle()
+        self._report.counts["read_again"] = self._recheck.count
+
+    async def _list_workflows(self, committed: dict[int, int]) -> None:
+        count = 0
+
+        async def add(pages: AsyncIterator[list[RunLine]]) -> None:
+            nonlocal count
+            async for page in pages:
+                count += self._spool.add_runs(page)
+                self._progress("workflows", count, None)
+
+        await add(self._temporal.unfinished())
+        for partition, offset in committed.items():
+            await add(self._temporal.completed(partition, offset))
+
+    async def _partition(self, facts: PartitionFacts, records: AsyncIterator[LoggedRecord], total: int) -> None:
+        audit = PartitionAudit(self._terms, facts)
+        self._take(audit.begin())
+        rows = self._books.ledger.rows(self._terms.source, self._terms.topic, facts.number)
+        charges, workflows = self._spool.charges(facts.number), self._spool.workflows(facts.number)
+        async for case in side_by_side(records, rows, charges, workflows):
+            self._take(audit.look(case))
+            self._done += 1
+            if self._done % _TOLD_EVERY == 0:
+                self._progress("records", self._done, max(total, self._done))
+            if self._recheck.is_full:
+                await self._settle()
+        self._take(audit.end())
+        self._report.counts.update(audit.counts)
+
+    def _take(self, findings: Iterator[Finding]) -> None:
+        for finding in findings:
+            match finding:
+                case OrderSuspect() | WorkflowSuspect():
+                    self._recheck.add(finding)
+                case Violation() | Note():
+                    self._report.add(finding)
+                case _:
+                    assert_never(finding)
+
+    async def _settle(self) -> None:
+        for finding in await self._recheck.settle():
+            self._report.add(finding)
+
+
+async def _logged(scan: TopicScan, partition: int) -> AsyncIterator[LoggedRecord]:
+    async for each in scan.records(partition):
+        fingerprint = record.fingerprint(each.key, each.value, each.timestamp_ms)
+        yield LoggedRecord(each.offset, fingerprint, each.timestamp_ms)
+
+
+async def _nothing() -> AsyncIterator[LoggedRecord]:
+    """The log of a partition that the topic does not have."""
+    none: tuple[LoggedRecord, ...] = ()
+    for each in none:
+        yield each

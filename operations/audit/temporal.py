@@ -1,0 +1,97 @@
+"""What Temporal has of a topic's workflows: page by page, since there may be millions."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from operations.audit.facts import NEVER_STARTED, Workflow
+from operations.audit.spool import RunLine
+from operations.runs import newest_run
+from recharge import limits
+from recharge.contract import (
+    MEMO_INTAKE_FIRST_OFFSETS,
+    OFFSET,
+    PARTITION,
+    TOPIC,
+    WORKFLOW_TYPE,
+    Position,
+    intake_workflow_id,
+)
+
+_RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
+_PREFIX = "WORKFLOW_EXECUTION_STATUS_"
+_POSITION = re.compile(r"(?P<partition>[0-9]{1,10}):(?P<offset>[0-9]{1,18})")
+
+
+class TemporalBook:
+    """Questions to Temporal about the workflows of one source and topic. All raise RPCError where it does not answer."""
+
+    def __init__(self, client: Client, source: str, topic: str) -> None:
+        self._client = client
+        self._source = source
+        self._topic = topic
+
+    def unfinished(self) -> AsyncIterator[list[RunLine]]:
+        """Every run that is open, or was closed without a result, page by page. Runs that a reset has ended are among them."""
+        return self._list(f"{self._of_topic} AND ExecutionStatus != 'Completed'")
+
+    def completed(self, partition: int, first: int) -> AsyncIterator[list[RunLine]]:
+        """The completed runs of a partition from an offset on, page by page."""
+        where = f"{PARTITION.name} = {partition} AND {OFFSET.name} >= {first}"
+        return self._list(f"{self._of_topic} AND {where} AND ExecutionStatus = 'Completed'")
+
+    async def newest(self, partition: int, offset: int) -> Workflow:
+        """The newest run of one record's workflow as it is now, asked of its history and not of the list."""
+        run = await newest_run(self._client, Position(self._source, self._topic, partition, offset).workflow_id)
+        if run is None:
+            return Workflow(offset, NEVER_STARTED, is_open=False)
+        return Workflow(offset, run.status, run.is_open)
+
+    async def first_offsets(self) -> dict[int, int]:
+        """Where the intake of the topic began under `latest`, as its own workflow records it; empty where it began at the start."""
+        handle = self._client.get_workflow_handle(intake_workflow_id(self._source, self._topic))
+        try:
+            memo = await (await handle.describe(rpc_timeout=_RPC_TIMEOUT)).memo()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return {}
+            raise
+        return {int(partition): int(offset) for partition, offset in memo.get(MEMO_INTAKE_FIRST_OFFSETS, {}).items()}
+
+    @property
+    def _of_topic(self) -> str:
+        return f"WorkflowType = '{WORKFLOW_TYPE}' AND {TOPIC.name} = '{self._topic}'"
+
+    async def _list(self, query: str) -> AsyncIterator[list[RunLine]]:
+        # The SDK's own list has no word for a paused workflow and raises, so the pages are read as they come.
+        token = b""
+        while True:
+            request = ListWorkflowExecutionsRequest(
+                namespace=self._client.namespace,
+                page_size=limits.AUDIT_WORKFLOWS_PAGE,
+                next_page_token=token,
+                query=query,
+            )
+            answer = await self._client.workflow_service.list_workflow_executions(
+                request, retry=True, timeout=_RPC_TIMEOUT
+            )
+            yield [line for line in map(self._line, answer.executions) if line is not None]
+            token = answer.next_page_token
+            if not token:
+                return
+
+    def _line(self, execution: WorkflowExecutionInfo) -> RunLine | None:
+        """The run, where it belongs to a record of this source."""
+        prefix = f"{self._source}:{self._topic}:"
+        workflow_id = execution.execution.workflow_id
+        match = _POSITION.fullmatch(workflow_id.removeprefix(prefix))
+        if not workflow_id.startswith(prefix) or match is None:
+            return None
+        status = WorkflowExecutionStatus.Name(execution.status).removeprefix(_PREFIX).lower()
+        return RunLine(int(match["partition"]), int(match["offset"]), status, execution.start_time.ToNanoseconds())
