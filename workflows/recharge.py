@@ -11,7 +11,7 @@ from typing import TypeVar, assert_never
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from recharge import limits
@@ -168,7 +168,8 @@ class RechargeWorkflow:
         try:
             found = await handle
         except (ActivityError, ApplicationError, CancelledError) as error:
-            if not is_cancelled_exception(error):
+            # Temporal tries nothing again that is to be cancelled: a try that fails at that moment ends the activity by its own error.
+            if not is_cancelled_exception(error) and _ends_the_workflow(error):
                 raise
             return await self._look(record)
         return found if found.state in FINAL_STATES else await self._look(record)
@@ -267,7 +268,7 @@ async def _in_the_ledger(name: str, task: object, result_type: type[_T], summary
     return result
 
 
-def _ends_the_workflow(error: ActivityError | ApplicationError) -> bool:
+def _ends_the_workflow(error: FailureError) -> bool:
     """Tell whether an activity failed by what only a person can mend. A local one raises its own error, a regular one wraps it."""
     cause = error.cause if isinstance(error, ActivityError) else error
     return isinstance(cause, ApplicationError) and cause.non_retryable

@@ -1,8 +1,10 @@
 """Records that Kafka deleted before they were carried out: only a person gives them up, and only what is lost indeed."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -129,6 +131,21 @@ async def test_a_gap_is_accepted_once_and_the_partition_goes_on_when_the_group_i
     await stopped([running])
     assert await service.states() == {(0, 4): "succeeded", (0, 5): "succeeded"}
     assert await accepted(service, ledger) == [(0, 1, 3, "ann", "retention was too short")]
+
+    # The audit honours what was accepted, and nothing else that is gone.
+    status, found = await audited(service)
+    assert (status, [each["workflow_id"] for each in found]) == (1, [service.workflow_id(0, 0)]), found
+    await told(service, "0:0-0", "--by", "ann", "--note", "never ours")
+    assert await audited(service) == (0, [])
+
+
+async def audited(service: Service) -> tuple[int, list[Any]]:
+    """The exit status of the audit, and its violations."""
+    ended = service.site.spawn("audit", "--json")
+    status = await ended.wait(FINAL_TIMEOUT_S)
+    said = ended.log_file.read_text()
+    violations: list[Any] = json.loads(said[said.index("{") : said.rindex("}") + 1])["violations"]
+    return status, violations
 
 
 async def test_a_wrong_gap_or_a_server_that_is_away_ends_in_one_line(service: Service, ledger: Gaps) -> None:

@@ -63,6 +63,8 @@ class Step:
     """What it returns, or the exception that it raises."""
     beats: bool = True
     """Whether it sends heartbeats. A worker that was lost sends none."""
+    fails_when_cancelled: bool = False
+    """Whether its answer, a failure, comes at the very moment when it is asked to end."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once Temporal asked it to end."""
@@ -89,6 +91,9 @@ class Step:
         except asyncio.CancelledError:
             details = activity.cancellation_details()
             self.cancelled.set()
+            if self.fails_when_cancelled:
+                opened.cancel()
+                return
             if activity.info().activity_type != contract.RECHARGE_ACTIVITY or not (
                 details and details.cancel_requested
             ):

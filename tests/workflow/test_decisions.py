@@ -304,3 +304,21 @@ async def test_a_workflow_that_fails_while_it_hears_of_a_decision_fails_and_neve
     await wait_until(deciding.done, TIMEOUT_S, "the decision is answered")
     deciding.exception()
     await replay(await run.history())
+
+
+async def test_a_look_that_fails_at_the_moment_of_a_decision_does_not_fail_the_workflow(
+    stage: Stage, topup: RecordInput
+) -> None:
+    """Temporal tries nothing again that it was asked to cancel, so the failure of that try comes to the workflow."""
+    failing = held(not_answered("still unknown"))
+    script: dict[str, list[object]] = {
+        RECHARGE_ACTIVITY: [IN_DOUBT],
+        LOOK_UP_ACTIVITY: [failing],
+        LOOK_ONCE: [BY_PERSON],
+    }
+    run = await stage.start(topup, script)
+    await run.until_called(LOOK_UP_ACTIVITY)
+    failing.fails_when_cancelled = True
+    assert (await run.decide(decision(Action.CHARGED))).state is State.SUCCEEDED
+    await run.result()
+    await replay(await run.history())
