@@ -145,6 +145,12 @@ class StatusEnvironment(Environment):
     temporal: TemporalSettings
 
 
+class ReplayEnvironment(Environment):
+    """What `recharge replay` reads. Files need none of it."""
+
+    temporal: TemporalSettings
+
+
 def section_models(kind: type[Environment]) -> dict[str, type[Section]]:
     """The sections of an environment by their names, as they stand in it."""
     models: dict[str, type[Section]] = {}

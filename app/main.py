@@ -25,6 +25,7 @@ from app.intake_commands import intake_commands
 from app.logging import configure_logging
 from app.operate import commands
 from app.produce import ProduceProblem
+from app.replay_commands import replay_commands
 from app.setting_problems import SettingsError
 from app.temporal import TemporalProblem
 from ingest.errors import IntakeProblem
@@ -42,6 +43,7 @@ cli = typer.Typer(
 cli.add_typer(commands)
 cli.add_typer(intake_commands)
 cli.command()(audit)
+cli.add_typer(replay_commands)
 
 
 @cli.command()

@@ -9,7 +9,7 @@ from temporalio.service import RPCError
 
 from activities.ledger import OperatorLedger, Waiting
 from app.environment import ResolveEnvironment, ShowEnvironment, StatusEnvironment, variables
-from app.temporal import TemporalProblem, configured_namespace, connect
+from app.temporal import DEFAULT_ADDRESS, TemporalProblem, configured_namespace, connect
 from operations import status as statuses
 from operations.decide import DECISIONS_AT_ONCE, Decider, Line
 from operations.runs import newest_run
@@ -91,7 +91,7 @@ async def connected() -> Client:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await connect()
     except TimeoutError as error:
-        address = variables().get("TEMPORAL_ADDRESS", "localhost:7233")
+        address = variables().get("TEMPORAL_ADDRESS", DEFAULT_ADDRESS)
         raise TemporalProblem(
             f"Temporal at {address} gave no answer within {CONNECT_TIMEOUT_S:g} s; does it run, and is TEMPORAL_ADDRESS right"
         ) from error

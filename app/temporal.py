@@ -17,6 +17,9 @@ from recharge.contract import SEARCH_ATTRIBUTES
 
 log = structlog.get_logger(__name__)
 
+DEFAULT_ADDRESS = "localhost:7233"
+"""Where Temporal's own tools look for it when nobody says where it is."""
+
 
 class TemporalProblem(Exception):
     """Temporal cannot be used as it is configured. Its text is one line that says what, where and what to do."""
@@ -24,9 +27,10 @@ class TemporalProblem(Exception):
 
 def _connect_config() -> dict[str, object]:
     try:
-        return dict(ClientConfig.load_client_connect_config(override_env_vars=variables()))
+        config = ClientConfig.load_client_connect_config(override_env_vars=variables())
     except (ValueError, RuntimeError, OSError) as error:
         raise TemporalProblem(f"TEMPORAL_…: the client's configuration cannot be read: {error}") from error
+    return {"target_host": DEFAULT_ADDRESS, **config}
 
 
 def configured_namespace() -> str:
@@ -43,8 +47,8 @@ async def connect() -> Client:
     Raises TemporalProblem where the configuration cannot be read or the server refuses us.
     """
     config = _connect_config()
-    runtime = _runtime()
-    where = f"Temporal at {config.get('target_host', 'localhost:7233')}"
+    runtime = native_runtime()
+    where = f"Temporal at {config['target_host']}"
     delay_s = limits.START_RETRY_FIRST_S
     told = False
     while True:
@@ -75,7 +79,7 @@ async def connect() -> Client:
         delay_s = min(delay_s * 2, limits.START_RETRY_MAX_S)
 
 
-def _runtime() -> Runtime:
+def native_runtime() -> Runtime:
     """The SDK's native part, whose log lines go through ours: in one form, with numbers masked."""
     forwarding = LogForwardingConfig(logging.getLogger("temporalio.core"))
     return Runtime(

@@ -238,6 +238,21 @@ START_RETRY_FIRST_S = 0.5
 START_RETRY_MAX_S = 15.0
 """The backoff while a server is not there yet, at start or on a bad day."""
 
+# --- The replay -------------------------------------------------------------------------------------------------------
+
+REPLAY_HISTORY_BYTES_MAX = 64 * MIB
+"""The longest file with one history. Some 20 KB are usual; one with many activities over the largest record has tens of MiB."""
+
+REPLAY_FETCHED_MAX = 4
+"""Histories fetched ahead of the one that is replayed. A fetch is quicker than a replay, and each held one takes memory."""
+
+REPLAY_HISTORIES_DEFAULT = 1000
+REPLAY_HISTORIES_MAX = 100_000
+"""Histories of one query. A hundred a second were seen to replay, so the default takes a quarter of a minute."""
+
+REPLAY_TIMEOUT_S = 30.0
+"""How long one replay may take. The SDK ends a workflow task that hangs after 2 s, and a thousand events replay in a second."""
+
 # --- The log ----------------------------------------------------------------------------------------------------------
 
 LOG_REPEAT_S = 300.0
