@@ -37,8 +37,7 @@ def check_decisions(row: AuditedRow) -> Iterator[Problem]:
         {Action.SKIP: State.SKIPPED, Action.CHARGED: State.SUCCEEDED}.get(Action(standing[-1])) if standing else None
     )
     # The one thing that outranks a decision before it takes effect: the provider's late answer that it did carry the recharge out.
-    answered = any(attempt.outcome is Outcome.CHARGED for attempt in row.attempts)
-    overtaken = wanted is State.SKIPPED and row.state is State.SUCCEEDED and answered
+    overtaken = wanted is State.SKIPPED and row.state is State.SUCCEEDED and row.resolved_by is ResolvedBy.LATE_ANSWER
     if wanted is not None and row.state in FINAL_STATES and row.state is not wanted and not overtaken:
         yield Kind.DECISION_NOT_FOLLOWED, f"a person decided {standing[-1]}, and it is {row.state}"
     for attempt in row.attempts:
