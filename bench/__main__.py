@@ -1,50 +1,124 @@
-"""`make bench`: a table, and a JSON file beside it."""
+"""`make bench` and `python -m bench COMMAND`: a table, and a JSON file with more beside it."""
 
 import asyncio
-import platform
 import tempfile
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from temporalio.client import Client
 
-from bench.throughput import Case, as_json, measure
+from app.temporal import register_search_attributes
+from bench import duplicates, latency, memory, restart, throughput
+from bench.figure import Figure, Machine, show, write
 from devstack.stack import Devstack
 
+_RESULTS = Path("bench/results")
+_HALF = 0.5
+_STOPPED_S = 60.0
+_STOPPED_LONG_S = 300.0
 
-def main(
-    records: Annotated[int, typer.Option(help="Records of each case.")] = 2000,
-    in_flight: Annotated[int, typer.Option(help="Workflows of the bare loop at a time.")] = 100,
-    out: Annotated[Path, typer.Option(help="The folder of the JSON file.")] = Path("bench/results"),
+Records = Annotated[int, typer.Option(help="Records of the fastest case; the slower ones get fewer.", min=100)]
+InFlight = Annotated[int, typer.Option(help="Workflows of the bare loop at a time.", min=1)]
+Seconds = Annotated[float, typer.Option(help="How long records are produced at half load.", min=10)]
+Times = Annotated[int, typer.Option(help="How many restarts of each kind.", min=1)]
+
+cli = typer.Typer(help="Measure the service on the local stack, each figure beside its yardstick in the same run.")
+console = Console()
+
+
+@cli.callback(invoke_without_command=True)
+def everything(
+    context: typer.Context,
+    records: Records = 1500,
+    in_flight: InFlight = 100,
+    seconds: Seconds = 60.0,
+    times: Times = 5,
 ) -> None:
-    """Measure records per second end to end, beside a bare Temporal loop in the same run."""
-    console = Console()
-    cases = [
-        Case("account", 0, records),
-        Case("account", 50, records),
-        Case("partition", 0, records // 4),
-        Case("partition", 50, records // 8),
-    ]
+    """Measure all but the memory, in about eight minutes; one command measures one thing."""
+    if context.invoked_subcommand is not None:
+        return
 
-    async def run() -> None:
+    async def measure(stack: Devstack) -> list[Figure]:
+        bares = await throughput.bare_loops(stack, count=records, in_flight=in_flight)
+        cases = throughput.cases(records)
+        results = [await throughput.end_to_end(stack, f"case-{n}", case) for n, case in enumerate(cases)]
+        best = results[0]
+        return [
+            *throughput.figures(bares, results),
+            *await latency.measure(stack, per_s=best.per_s * _HALF, seconds=seconds),
+            *await restart.measure(stack, times=times),
+            *await duplicates.measure(best.corner, best.case.records, first_time_per_s=best.per_s),
+        ]
+
+    _run("all", measure)
+
+
+@cli.command("throughput")
+def throughput_(records: Records = 1500, in_flight: InFlight = 100) -> None:
+    """Records a second and CPU time of each, in four cases beside bare loops."""
+
+    async def measure(stack: Devstack) -> list[Figure]:
+        bares = await throughput.bare_loops(stack, count=records, in_flight=in_flight)
+        cases = throughput.cases(records)
+        results = [await throughput.end_to_end(stack, f"case-{n}", case) for n, case in enumerate(cases)]
+        return throughput.figures(bares, results)
+
+    _run("throughput", measure)
+
+
+@cli.command("latency")
+def latency_(records: Records = 1000, seconds: Seconds = 60.0) -> None:
+    """From producing to final at half load, which is half of what is measured first."""
+
+    async def measure(stack: Devstack) -> list[Figure]:
+        most = await throughput.end_to_end(stack, "most", throughput.cases(records)[0])
+        return await latency.measure(stack, per_s=most.per_s * _HALF, seconds=seconds)
+
+    _run("latency", measure)
+
+
+@cli.command("restart")
+def restart_(times: Times = 5) -> None:
+    """From the start of a process after a SIGKILL to its first call, without and with a group instance id."""
+    _run("restart", lambda stack: restart.measure(stack, times=times))
+
+
+@cli.command("duplicates")
+def duplicates_(records: Records = 10_000) -> None:
+    """What records cost that are final already: so many are carried out, then read again."""
+
+    async def measure(stack: Devstack) -> list[Figure]:
+        first = await throughput.end_to_end(stack, "twice", throughput.cases(records)[0])
+        return await duplicates.measure(first.corner, records, first_time_per_s=first.per_s)
+
+    _run("duplicates", measure)
+
+
+@cli.command("memory")
+def memory_(
+    records: Annotated[int, typer.Option(help="Records on the topic.", min=1000)] = 1_000_000,
+    *,
+    long: Annotated[bool, typer.Option("--long", help="Stop the provider for five minutes instead of one.")] = False,
+) -> None:
+    """The memory of the service with a full topic and without its provider."""
+    stopped_s = _STOPPED_LONG_S if long else _STOPPED_S
+    _run("memory", lambda stack: memory.measure(stack, console, records=records, stopped_s=stopped_s))
+
+
+def _run(name: str, measure: Callable[[Devstack], Awaitable[list[Figure]]]) -> None:
+    async def on_a_stack() -> tuple[Machine, list[Figure]]:
         with tempfile.TemporaryDirectory(prefix="recharge-bench-", ignore_cleanup_errors=True) as folder:
             async with Devstack(Path(folder), lambda text: console.print(f"[dim]{text}[/dim]")) as stack:
-                results = await measure(stack, cases, bare_count=records, in_flight=in_flight)
-        table = Table(title=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, Python {platform.python_version()}")
-        for column in ("what", "a second", "CPU ms each"):
-            table.add_column(column, justify="left" if column == "what" else "right")
-        for result in results:
-            table.add_row(result.name, f"{result.per_s:.1f}", f"{result.cpu_ms_each:.1f}")
-        console.print(table)
-        out.mkdir(parents=True, exist_ok=True)
-        file = out / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
-        file.write_text(as_json(results))
-        console.print(f"written to {file}")
+                await register_search_attributes(await Client.connect(stack.temporal.address))
+                return Machine.now(), await measure(stack)
 
-    asyncio.run(run())
+    machine, figures = asyncio.run(on_a_stack())
+    show(console, machine, figures)
+    console.print(f"written to {write(_RESULTS, name, machine, figures)}")
 
 
-typer.run(main)
+if __name__ == "__main__":
+    cli()

@@ -1,7 +1,10 @@
 """The yardstick: a bare Temporal loop of the service's own shape, with activities that do nothing, no Kafka and no MySQL."""
 
 import asyncio
+import os
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,6 +13,8 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from bench.cpu import OURS, CpuMeter
+from devstack.stack import Devstack
 from recharge import limits
 
 _ONCE = RetryPolicy(maximum_attempts=1)
@@ -47,17 +52,29 @@ class TwoLocal:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How fast a loop ran, and what it cost our process."""
+    """How fast a loop ran, and what CPU time it cost our process and the servers."""
 
     per_s: float
-    cpu_ms_each: float
+    cpu_ms_each: dict[str, float]
 
 
-async def run(address: str, kind: type, *, count: int, in_flight: int) -> Measured:
-    """Start `count` workflows, `in_flight` at a time, each started eagerly, and await their results."""
-    client = await Client.connect(address)
+@asynccontextmanager
+async def worker(stack: Devstack, kind: type) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """A worker of the workflow, and what starts one eagerly and awaits its result."""
+    client = await Client.connect(stack.temporal.address, namespace=stack.temporal.namespace)
     queue = f"bare-{kind.__name__}"
-    slots = asyncio.Semaphore(in_flight)
+
+    async def one(number: int) -> None:
+        handle = await client.start_workflow(
+            kind.run,  # type: ignore[attr-defined]
+            "x" * 600,
+            id=f"{queue}-{number}-{time.monotonic_ns()}",
+            task_queue=queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            request_eager_start=True,
+        )
+        await handle.result()
+
     async with Worker(
         client,
         task_queue=queue,
@@ -66,21 +83,34 @@ async def run(address: str, kind: type, *, count: int, in_flight: int) -> Measur
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
     ):
+        yield one
 
-        async def one(number: int) -> None:
+
+async def run(stack: Devstack, kind: type, *, count: int, in_flight: int) -> Measured:
+    """Run `count` workflows, `in_flight` at a time, after a round of as many that is not counted."""
+    slots = asyncio.Semaphore(in_flight)
+    async with worker(stack, kind) as one:
+
+        async def in_turn(number: int) -> None:
             async with slots:
-                handle = await client.start_workflow(
-                    kind.run,  # type: ignore[attr-defined]
-                    "x" * 600,
-                    id=f"{queue}-{number}-{time.monotonic_ns()}",
-                    task_queue=queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    request_eager_start=True,
-                )
-                await handle.result()
+                await one(number)
 
-        await asyncio.gather(*(one(number) for number in range(in_flight)))
-        cpu_s, began_s = time.process_time(), time.monotonic()
-        await asyncio.gather(*(one(number) for number in range(count)))
-        took_s = time.monotonic() - began_s
-        return Measured(count / took_s, (time.process_time() - cpu_s) / count * 1000)
+        await asyncio.gather(*(in_turn(number) for number in range(in_flight)))
+        pids = {OURS: os.getpid(), stack.temporal.name: stack.temporal.pid}
+        began_s, cpu = time.monotonic(), CpuMeter(pids)
+        await asyncio.gather(*(in_turn(number) for number in range(count)))
+        return Measured(count / (time.monotonic() - began_s), cpu.ms_each(count))
+
+
+async def latencies_s(stack: Devstack, kind: type, *, per_s: float, count: int) -> list[float]:
+    """How long each of `count` workflows took from when it was due to its result, so many becoming due each second."""
+    async with worker(stack, kind) as one:
+        began_s = time.monotonic()
+
+        async def when_due(number: int) -> float:
+            due_s = began_s + number / per_s
+            await asyncio.sleep(due_s - time.monotonic())
+            await one(number)
+            return time.monotonic() - due_s
+
+        return await asyncio.gather(*(when_due(number) for number in range(count)))

@@ -1,21 +1,19 @@
 """Records per second end to end, from the first start to the last commit, beside the bare loop in the same run."""
 
-import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
-import psutil
-from temporalio.client import Client
-
-from activities.migrations import migrate
-from app.temporal import register_search_attributes
 from bench import bare
-from devstack.processes import wait_until
+from bench.corner import Corner
+from bench.cpu import OURS, CpuMeter
+from bench.figure import Figure
 from devstack.simulator.client import Rule
-from devstack.site import Site
 from devstack.stack import Devstack
 
-_DRAINED_TIMEOUT_S = 600.0
+_FIRST_CALL_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 60.0
+_BARE_RATIO_TARGET = 0.75
+_BARE_CPU_RATIO_TARGET = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,92 +23,78 @@ class Case:
     ordering: str
     provider_ms: int
     records: int
-    partitions: int = 8
+
+    @property
+    def name(self) -> str:
+        """The case in a few words."""
+        return f"{self.ordering} order, provider {self.provider_ms} ms"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of it."""
+    """What came of a case, and the corner where its records are final now."""
 
-    name: str
+    case: Case
     per_s: float
-    cpu_ms_each: float
-    servers_cpu_ms_each: dict[str, float] = field(default_factory=dict)
-    """The same of each server of the local stack, which share the machine with us."""
+    cpu_ms_each: dict[str, float]
+    corner: Corner
 
 
-def _value(number: int) -> bytes:
-    """A record of an account of its own, so that in `account` order nothing waits for another."""
-    return json.dumps(
-        {
-            "operationType": "OneShotTransfer",
-            "phoneNumberDonor": f"+5917{number:07d}",
-            "phoneNumberReceiver": f"+5916{number:07d}",
-            "amount": f"{number % 90 + 1}.50",
-            "currency": "BOB",
-            "requestId": f"bench-{number}",
-        }
-    ).encode()
+def cases(records: int) -> list[Case]:
+    """The usual cases. The slow ones get fewer records, so that each takes about as long."""
+    return [
+        Case("account", 0, records),
+        Case("account", 50, records // 2),
+        Case("partition", 0, records // 2),
+        Case("partition", 50, records // 4),
+    ]
 
 
 async def end_to_end(stack: Devstack, name: str, case: Case) -> Result:
     """Produce all records, start `recharge run`, and time from the first attempt to the last commit."""
-    profile = {"RECHARGE_INGEST__ORDERING": case.ordering, "RECHARGE_LOG__LEVEL": "warning"}
-    site = await stack.site(name, partitions=case.partitions, profile=profile)
-    await migrate(site.migrate_environment["RECHARGE_MYSQL__URL"])
+    corner = await Corner.make(stack, name, ordering=case.ordering)
     if case.provider_ms:
-        await stack.simulator.client.set_rules(
-            Rule(f"delay:{case.provider_ms / 1000}+charge+ok", prefix=f"{site.source}:")
-        )
-    await stack.kafka.produce(
-        site.topic, [(None, _value(number), number % case.partitions, []) for number in range(case.records)]
-    )
-    process = site.spawn("run")
+        delay = f"delay:{case.provider_ms / 1000}+charge+ok"
+        await stack.simulator.client.set_rules(Rule(delay, prefix=corner.prefix))
+    await corner.produce(range(case.records))
+    process = corner.site.spawn("run")
     try:
-        await stack.simulator.client.wait_for_posts(f"{site.source}:", 1, 60)
-        began_s, cpu_s, servers_cpu_s = time.monotonic(), _cpu_s(process.pid), _servers_cpu_s(stack)
-        await _until_committed(stack, site)
+        await stack.simulator.client.wait_for_posts(corner.prefix, 1, _FIRST_CALL_TIMEOUT_S)
+        began_s, cpu = time.monotonic(), CpuMeter.of(stack, process)
+        await corner.until_committed(case.records, process)
         took_s = time.monotonic() - began_s
-        cpu_ms = (_cpu_s(process.pid) - cpu_s) / case.records * 1000
-        servers = {
-            name: round((after_s - servers_cpu_s[name]) / case.records * 1000, 1)
-            for name, after_s in _servers_cpu_s(stack).items()
-        }
+        return Result(case, case.records / took_s, cpu.ms_each(case.records), corner)
     finally:
-        await process.terminate(60)
+        await process.terminate(_STOP_TIMEOUT_S)
         await stack.simulator.client.clear_rules()
-    return Result(f"{case.ordering} order, provider {case.provider_ms} ms", case.records / took_s, cpu_ms, servers)
 
 
-async def _until_committed(stack: Devstack, site: Site) -> None:
-    async def all_committed() -> bool:
-        committed = await stack.kafka.committed(site.group, site.topic)
-        return committed == await stack.kafka.end_offsets(site.topic)
-
-    await wait_until(all_committed, _DRAINED_TIMEOUT_S, "everything is committed", interval_s=0.5)
-
-
-def _cpu_s(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+async def bare_loops(stack: Devstack, *, count: int, in_flight: int) -> dict[str, bare.Measured]:
+    """The yardsticks: bare loops of two shapes, of which the service has the second."""
+    return {
+        kind.__name__: await bare.run(stack, kind, count=count, in_flight=in_flight)
+        for kind in (bare.RegularAndLocal, bare.TwoLocal)
+    }
 
 
-def _servers_cpu_s(stack: Devstack) -> dict[str, float]:
-    return {server.name: _cpu_s(server.pid) for server in stack.servers}
-
-
-async def measure(stack: Devstack, cases: list[Case], *, bare_count: int, in_flight: int) -> list[Result]:
-    """All cases, and the bare loops before them."""
-    await register_search_attributes(await Client.connect(stack.temporal.address))
-    results = []
-    for kind in (bare.RegularAndLocal, bare.TwoLocal):
-        measured = await bare.run(stack.temporal.address, kind, count=bare_count, in_flight=in_flight)
-        results.append(Result(f"bare loop, {kind.__name__}", measured.per_s, measured.cpu_ms_each))
-    for number, case in enumerate(cases):
-        results.append(await end_to_end(stack, f"bench-{number}", case))
-    return results
-
-
-def as_json(results: list[Result]) -> str:
-    """The results for a file."""
-    return json.dumps([asdict(result) for result in results], indent=2)
+def figures(bares: dict[str, bare.Measured], results: list[Result]) -> list[Figure]:
+    """All of it in figures: records a second, and CPU time of ours, each beside the bare loop of the same shape."""
+    found = []
+    for name, measured in bares.items():
+        details = {"cpu_ms_each": measured.cpu_ms_each}
+        found.append(Figure(f"bare loop, {name}", measured.per_s, "a second", "the yardstick", details))
+    yard = bares[bare.TwoLocal.__name__]
+    for result in results:
+        ratio, ours_ms = result.per_s / yard.per_s, result.cpu_ms_each[OURS]
+        cpu_ratio = ours_ms / yard.cpu_ms_each[OURS]
+        details = {"cpu_ms_each": result.cpu_ms_each}
+        at_best = result.case.ordering == "account" and not result.case.provider_ms
+        rate_aim = f", target {_BARE_RATIO_TARGET}" if at_best else ""
+        cpu_aim = f", target {_BARE_CPU_RATIO_TARGET} at most" if at_best else ""
+        found += [
+            Figure(result.case.name, result.per_s, "a second", f"{ratio:.2f} of the bare loop{rate_aim}", details),
+            Figure(
+                f"{result.case.name}, CPU of ours", ours_ms, "ms each", f"{cpu_ratio:.2f} of the bare loop's{cpu_aim}"
+            ),
+        ]
+    return found

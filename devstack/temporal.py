@@ -33,6 +33,11 @@ class TemporalServer(ManagedServer):
         """Where the Web UI answers."""
         return f"http://127.0.0.1:{self._ui_port}"
 
+    @property
+    def metrics_url(self) -> str:
+        """Where the server's own metrics are read, in Prometheus' text format."""
+        return f"http://127.0.0.1:{self._metrics_port}/metrics"
+
     def _launch(self) -> ManagedProcess:
         argv = [
             str(_temporal_program()), "server", "start-dev",

@@ -39,8 +39,9 @@ from recharge.settings import IngestSettings, KafkaSettings
 _RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
 _LONG_POLL_TIMEOUT = timedelta(seconds=70)
 """One long poll for a result. The server answers after 20 s at the latest, with nothing where there is nothing yet."""
-_OPEN_AFTER_S = 0.5
-"""A duplicate whose result is not there by then is taken for open, and its memo is read: a closed one costs no further call."""
+_OPEN_AFTER_S = 3.0
+"""A duplicate whose result is not there by then is taken for open, and its memo is read: a closed one costs no further call. Above what
+an answer takes while as many duplicates are read again as may be in flight, where half a second asked about one in six."""
 _SUMMARY_CHARS_MAX = 120
 
 _Handle = WorkflowHandle[object, RechargeResult]
