@@ -6,6 +6,7 @@ import secrets
 import shutil
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,18 +34,34 @@ _ENDED_BY_SIGTERM: Final = 143
 _TERMINATE_TIMEOUT_S: Final = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class ProxiedListener:
+    """A listener of the broker's for the clients of one proxy, which has to listen on `proxy_port`."""
+
+    name: str
+    port: int
+    proxy_port: int
+
+
 class KafkaBroker(ManagedServer):
     """One broker that is its own controller, with three users.
 
     ADMIN may do everything, SERVICE only what `create_topic` and `grant_group` give it, PRODUCER only write the topics.
+    Of the `proxied_count` listeners beside the usual one each tells its clients the address of a proxy as its own.
     """
 
-    def __init__(self, folder: Path, installation: KafkaInstallation, certificates: Certificates) -> None:
+    def __init__(
+        self, folder: Path, installation: KafkaInstallation, certificates: Certificates, *, proxied_count: int = 0
+    ) -> None:
         super().__init__("kafka", folder, _TERMINATE_TIMEOUT_S)
         self.ca_file = certificates.ca_file
         self._installation = installation
         self._certificates = certificates
         self._port, self._controller_port = self._reserve_port(), self._reserve_port()
+        self.proxied = tuple(
+            ProxiedListener(f"PROXIED{number}", self._reserve_port(), self._reserve_port())
+            for number in range(1, proxied_count + 1)
+        )
         self._admin = KafkaAdmin({})
         self._new_class_archive = folder / "classes.jsa"
 
@@ -197,21 +214,31 @@ class KafkaBroker(ManagedServer):
         scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
         login = f'{scram} required username="{ADMIN}" password="{self.password(ADMIN)}";'
         key_file, cert_file = self._certificates.key_file, self._certificates.cert_file
-        client = "listener.name.client"
-        return {
-            "listeners": f"CLIENT://{self.bootstrap_servers},CONTROLLER://127.0.0.1:{self._controller_port}",
-            "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:PLAINTEXT",
+        clients = {"CLIENT": (self._port, self._port)} | {
+            each.name: (each.port, each.proxy_port) for each in self.proxied
+        }
+        listeners = [f"{name}://127.0.0.1:{port}" for name, (port, _) in clients.items()]
+        settings = {
+            "listeners": ",".join([*listeners, f"CONTROLLER://127.0.0.1:{self._controller_port}"]),
+            "advertised.listeners": ",".join(f"{name}://127.0.0.1:{told}" for name, (_, told) in clients.items()),
+            "listener.security.protocol.map": ",".join(
+                [f"{name}:SASL_SSL" for name in clients] + ["CONTROLLER:PLAINTEXT"]
+            ),
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "CLIENT",
             "sasl.enabled.mechanisms": _MECHANISM,
             "sasl.mechanism.inter.broker.protocol": _MECHANISM,
-            f"{client}.scram-sha-512.sasl.jaas.config": login,
-            f"{client}.ssl.keystore.type": "PEM",
-            f"{client}.ssl.keystore.key": _one_line(key_file),
-            f"{client}.ssl.keystore.certificate.chain": _one_line(cert_file),
-            f"{client}.ssl.truststore.type": "PEM",
-            f"{client}.ssl.truststore.certificates": _one_line(self.ca_file),
         }
+        for client in (f"listener.name.{name.lower()}" for name in clients):
+            settings |= {
+                f"{client}.scram-sha-512.sasl.jaas.config": login,
+                f"{client}.ssl.keystore.type": "PEM",
+                f"{client}.ssl.keystore.key": _one_line(key_file),
+                f"{client}.ssl.keystore.certificate.chain": _one_line(cert_file),
+                f"{client}.ssl.truststore.type": "PEM",
+                f"{client}.ssl.truststore.certificates": _one_line(self.ca_file),
+            }
+        return settings
 
 
 def new_cluster_id() -> str:
