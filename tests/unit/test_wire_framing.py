@@ -1,5 +1,7 @@
 """The proxy of the crash sweep cuts connections exactly between two messages, in whatever portions their bytes arrive."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ http2_frames = st.builds(
 def cut(cutter: Cutter, stream: bytes, places: list[int]) -> list[tuple[bytes, bool]]:
     """The messages of a stream that arrives in portions which end at these places."""
     ends = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
-    portions = [stream[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    portions = [stream[start:end] for start, end in itertools.pairwise(ends)]
     return [(message.raw, message.is_counted) for portion in portions for message in cutter.feed(portion)]
 
 
