@@ -11,6 +11,8 @@ from devstack.ports import release_port, reserve_port
 from devstack.wire.proxy import Boundary, Fate, Hop, Wire
 
 TIMEOUT_S = 10.0
+LOOP_TURNS = 100
+"""More than a message on loopback needs to come through a proxy that lets it."""
 
 
 def record(number: int) -> bytes:
@@ -37,10 +39,6 @@ class Server:
         self.connections_ended += 1
         async with self.grown:
             self.grown.notify_all()
-
-    async def until_received(self, data: bytes) -> None:
-        async with asyncio.timeout(TIMEOUT_S), self.grown:
-            await self.grown.wait_for(lambda: self.received == data)
 
     async def until_ended(self, count: int) -> None:
         async with asyncio.timeout(TIMEOUT_S), self.grown:
@@ -108,7 +106,8 @@ async def test_a_cut_delivers_what_came_before_the_boundary_and_nothing_after_it
         async def act() -> Fate:
             other.write(record(7))  # on another connection, while everything is held
             await other.drain()
-            await behind.until_received(record(1) + record(2))
+            for _ in range(LOOP_TURNS):
+                await asyncio.sleep(0)
             return Fate.CUT
 
         writer.write(record(1))
