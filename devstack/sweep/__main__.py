@@ -94,7 +94,6 @@ async def run(arguments: argparse.Namespace, console: Console) -> int:
         stack = await cleanup.enter_async_context(Devstack(folder, proxied_count=arguments.sites))
         rigs = [await _rig(stack, number, cleanup) for number in range(arguments.sites)]
         sweep = Sweep(journal, arguments.fault, arguments.hop, console)
-        await asyncio.gather(*(rig.warm_up() for rig in rigs))
         await sweep.plan(scenarios, rigs[0])
         await sweep.work_all(rigs)
     return _conclude(journal, arguments.fault, console)

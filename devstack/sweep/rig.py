@@ -16,11 +16,13 @@ from devstack.processes import ManagedProcess, wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
 from devstack.sweep.check import find, problems
+from devstack.sweep.person import decide
 from devstack.sweep.scenarios import CHARGED, Expected, Scenario
 from devstack.wire.proxy import Boundary, Fate, Hop, Wire
 
 _DRAINED_TIMEOUT_S: Final = 90.0
 """A record's longest way: a restart, a workflow task's time-out, a deadline, some look-ups. Twice as long on a busy machine."""
+_STOP_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.1
 _QUIET_FROM_S: Final = 0.05
 _QUIET_TO_S: Final = 0.3
@@ -59,18 +61,16 @@ class Rig:
         self._opens_at = opens_at
         self._environment = _through(wire, stack, site)
         self._process: ManagedProcess | None = None
+        self._duplicate_protection = ""
         self._produced = 0
-
-    async def warm_up(self) -> None:
-        """Start the service and let it carry one record out, so that all its connections stand."""
-        self._start()
-        await self._drained(await self._produce(CHARGED))
 
     async def count(self, scenario: Scenario) -> dict[Hop, int]:
         """How many messages each hop carries for one record that meets no fault."""
-        await self._until_quiet()
+        await self._prepare(scenario)
         self._wire.open_window(at_connection_to=self._opens_at)
-        await self._drained(await self._produce(scenario))
+        offset = await self._produce(scenario)
+        async with self._person(scenario, offset):
+            await self._drained(offset)
         return self._wire.close_window()
 
     async def crash(self, scenario: Scenario, boundary: Boundary, fault: Fault = Fault.KILL) -> Outcome:
@@ -79,22 +79,23 @@ class Rig:
         Raises:
             WaitTimeoutError: they do not come to an end; the service's log says why.
         """
+        await self._prepare(scenario)
         began_s = time.monotonic()
-        await self._until_quiet()
         self._wire.open_window(at_connection_to=self._opens_at)
         sprung = self._wire.set_trap(boundary, functools.partial(self._act, fault))
         offset = await self._produce(scenario)
-        drained = asyncio.ensure_future(self._drained(offset))
-        await asyncio.wait({sprung, drained}, return_when=asyncio.FIRST_COMPLETED)
-        self._wire.close_window()
         expected = {offset: scenario.expected}
-        try:
-            if sprung.done():
-                sprung.result()
-                expected |= await self._recover(offset, fault)
-            await drained
-        finally:
-            drained.cancel()
+        async with self._person(scenario, offset):
+            drained = asyncio.ensure_future(self._drained(offset))
+            try:
+                await asyncio.wait({sprung, drained}, return_when=asyncio.FIRST_COMPLETED)
+                self._wire.close_window()
+                if sprung.done():
+                    sprung.result()
+                    expected |= await self._recover(offset, fault)
+                await drained
+            finally:
+                drained.cancel()
         findings = await find(self._stack, self._site)
         return Outcome(
             boundary,
@@ -104,13 +105,38 @@ class Rig:
             time.monotonic() - began_s,
         )
 
+    async def _prepare(self, scenario: Scenario) -> None:
+        """Have a service run that is told what this scenario's provider offers, and all of whose connections stand."""
+        if self._process is None or scenario.duplicate_protection != self._duplicate_protection:
+            if self._process is not None:
+                await self._process.terminate(_STOP_TIMEOUT_S)
+            self._duplicate_protection = scenario.duplicate_protection
+            self._start()
+            await self._drained(await self._produce(CHARGED))
+        await self._until_quiet()
+
     def _start(self) -> None:
-        self._process = self._site.spawn("run", env=self._environment)
+        told = {"RECHARGE_PROVIDER__DUPLICATE_PROTECTION": self._duplicate_protection}
+        self._process = self._site.spawn("run", env={**self._environment, **told})
 
     @property
     def _running(self) -> ManagedProcess:
-        assert self._process is not None  # noqa: S101 - `warm_up` comes first
+        assert self._process is not None  # noqa: S101 - `_prepare` comes first
         return self._process
+
+    @contextlib.asynccontextmanager
+    async def _person(self, scenario: Scenario, offset: int) -> AsyncIterator[None]:
+        """Somebody who decides about the record, where the provider cannot be asked."""
+        if scenario.can_look_up:
+            yield
+            return
+        deciding = asyncio.create_task(decide(self._stack, self._site, offset))
+        try:
+            yield
+        finally:
+            deciding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await deciding
 
     async def _act(self, fault: Fault) -> Fate:
         match fault:
@@ -144,7 +170,8 @@ class Rig:
     @contextlib.asynccontextmanager
     async def _standby(self) -> AsyncIterator[None]:
         """A second worker, not behind the wire, that takes over while the first one is frozen."""
-        standby = self._site.spawn("worker")
+        told = {"RECHARGE_PROVIDER__DUPLICATE_PROTECTION": self._duplicate_protection}
+        standby = self._site.spawn("worker", env=told)
         try:
             yield
         finally:

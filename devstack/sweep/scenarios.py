@@ -7,8 +7,7 @@ from typing import Final
 
 PROFILE: Final = MappingProxyType(
     {
-        # A doubt ends by itself, and soon: the simulator answers look-ups, and carries nothing out after its caller has gone.
-        "RECHARGE_PROVIDER__DUPLICATE_PROTECTION": "lookup",
+        # A doubt ends soon: the simulator carries nothing out after its caller has gone.
         "RECHARGE_PROVIDER__TIMEOUT_S": "2",
         "RECHARGE_PROVIDER__PROCESSING_TIME_S": "0",
         "RECHARGE_PROVIDER__LOOKUP_FIRST_AFTER_S": "0.2",
@@ -30,12 +29,22 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One way of a record. `simulate` is what the provider does with its POSTs, one after the other; later ones are charged."""
+    """One way of a record.
+
+    `simulate` is what the provider does with its POSTs, one after the other; later ones are charged. Without `can_look_up` the
+    provider cannot be asked, and a person decides what is in doubt.
+    """
 
     name: str
     simulate: tuple[str, ...]
     expected: Expected
     is_readable: bool = True
+    can_look_up: bool = True
+
+    @property
+    def duplicate_protection(self) -> str:
+        """What the service is told about the provider."""
+        return "lookup" if self.can_look_up else "none"
 
     def value(self, number: int) -> bytes:
         """The value of the record that is produced as the site's `number`-th: no two have the same amount."""
@@ -59,5 +68,7 @@ SCENARIOS: Final = (
     Scenario("refused", ("refuse+ok", "refuse+ok"), Expected("rejected", charges=0, has_letter=True)),
     Scenario("retried", ("status:429", "charge+ok"), _SUCCEEDED),
     Scenario("invalid", (), Expected("invalid", charges=0, has_letter=True), is_readable=False),
+    Scenario("resolved", ("charge+status:500",), _SUCCEEDED, can_look_up=False),
 )
-"""Charged at once; answered 500 and then looked up; refused for good; turned away once and sent again; not readable."""
+"""Charged at once; answered 500 and then looked up; refused for good; turned away once and sent again; not readable; answered 500 and then
+resolved by a person."""

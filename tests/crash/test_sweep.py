@@ -28,7 +28,6 @@ async def test_a_service_killed_at_any_message_from_the_attempt_to_the_final_sta
             wire = await wires.enter_async_context(Wire(*servers(stack, None)))
             # The connection to the provider is made directly after the attempt's row was committed.
             rigs.append(Rig(stack, await make_site("sw", profile=PROFILE), wire, opens_at=Hop.PROVIDER))
-        await asyncio.gather(*(rig.warm_up() for rig in rigs))
         counts = await rigs[0].count(CHARGED)
         boundaries = deque(Boundary(hop, number + 1) for hop in HOPS for number in range(counts[hop]))
         assert counts[Hop.PROVIDER] >= 8, "a handshake, a request and an answer are no fewer messages"
