@@ -186,7 +186,7 @@ class KafkaBroker(ManagedServer):
         return file
 
     def _settings(self) -> dict[str, str]:
-        return self._listener_settings() | {
+        return self._proxied_settings(self._listener_settings()) | {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
@@ -214,29 +214,35 @@ class KafkaBroker(ManagedServer):
         scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
         login = f'{scram} required username="{ADMIN}" password="{self.password(ADMIN)}";'
         key_file, cert_file = self._certificates.key_file, self._certificates.cert_file
-        clients = {"CLIENT": (self._port, self._port)} | {
-            each.name: (each.port, each.proxy_port) for each in self.proxied
-        }
-        listeners = [f"{name}://127.0.0.1:{port}" for name, (port, _) in clients.items()]
-        settings = {
-            "listeners": ",".join([*listeners, f"CONTROLLER://127.0.0.1:{self._controller_port}"]),
-            "advertised.listeners": ",".join(f"{name}://127.0.0.1:{told}" for name, (_, told) in clients.items()),
-            "listener.security.protocol.map": ",".join(
-                [f"{name}:SASL_SSL" for name in clients] + ["CONTROLLER:PLAINTEXT"]
-            ),
+        client = "listener.name.client"
+        return {
+            "listeners": f"CLIENT://{self.bootstrap_servers},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": f"CLIENT://{self.bootstrap_servers}",
+            "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "CLIENT",
             "sasl.enabled.mechanisms": _MECHANISM,
             "sasl.mechanism.inter.broker.protocol": _MECHANISM,
+            f"{client}.scram-sha-512.sasl.jaas.config": login,
+            f"{client}.ssl.keystore.type": "PEM",
+            f"{client}.ssl.keystore.key": _one_line(key_file),
+            f"{client}.ssl.keystore.certificate.chain": _one_line(cert_file),
+            f"{client}.ssl.truststore.type": "PEM",
+            f"{client}.ssl.truststore.certificates": _one_line(self.ca_file),
         }
-        for client in (f"listener.name.{name.lower()}" for name in clients):
+
+    def _proxied_settings(self, usual: Mapping[str, str]) -> dict[str, str]:
+        """The usual listener's settings again for each proxied one, which tells its clients another port than its own."""
+        settings = dict(usual)
+        for each in self.proxied:
+            settings["listeners"] += f",{each.name}://127.0.0.1:{each.port}"
+            settings["advertised.listeners"] += f",{each.name}://127.0.0.1:{each.proxy_port}"
+            settings["listener.security.protocol.map"] += f",{each.name}:SASL_SSL"
+            prefix = "listener.name.client."
             settings |= {
-                f"{client}.scram-sha-512.sasl.jaas.config": login,
-                f"{client}.ssl.keystore.type": "PEM",
-                f"{client}.ssl.keystore.key": _one_line(key_file),
-                f"{client}.ssl.keystore.certificate.chain": _one_line(cert_file),
-                f"{client}.ssl.truststore.type": "PEM",
-                f"{client}.ssl.truststore.certificates": _one_line(self.ca_file),
+                key.replace(prefix, f"listener.name.{each.name.lower()}."): value
+                for key, value in usual.items()
+                if key.startswith(prefix)
             }
         return settings
 
