@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from collections import Counter, deque
@@ -22,6 +23,7 @@ from devstack.wire.proxy import Boundary, Hop, Wire
 
 _DRY_RUNS: Final = 3
 """The periodic calls to Kafka and Temporal fall where they like, so the longest of a few ways is taken."""
+_SITES_MAX: Final = 8
 _MIGRATE_TIMEOUT_S: Final = 60.0
 _FREEZE_HOPS: Final = (Hop.PROVIDER,)
 """A freeze matters where the frozen process may still send: at the provider's call."""
@@ -99,6 +101,19 @@ async def run(arguments: argparse.Namespace, console: Console) -> int:
     return _conclude(journal, arguments.fault, console)
 
 
+async def _until_stopped(arguments: argparse.Namespace, console: Console) -> int:
+    """Sweep; a Ctrl-C or SIGTERM ends the stack in good order."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - this coroutine is run by asyncio.run, which makes it a task
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await run(arguments, console)
+    except asyncio.CancelledError:
+        console.print(f"Stopped. What is done stands in {arguments.journal}; the same command goes on behind it.")
+        return 1
+
+
 async def _rig(stack: Devstack, number: int, cleanup: AsyncExitStack) -> Rig:
     site = await stack.site(f"sweep-{number}", profile=PROFILE)
     migration = site.spawn("migrate")
@@ -127,12 +142,18 @@ def main() -> int:
     parser.add_argument("--scenario", nargs="+", choices=names, default=names)
     parser.add_argument("--hop", nargs="+", type=Hop, choices=list(Hop))
     parser.add_argument("--fault", type=Fault, choices=list(Fault), default=Fault.KILL)
-    parser.add_argument("--sites", type=int, default=2, help="services that are swept at the same time")
+    parser.add_argument(
+        "--sites",
+        type=int,
+        choices=range(1, _SITES_MAX + 1),
+        default=2,
+        help="services that are swept at the same time",
+    )
     parser.add_argument("--journal", type=Path, default=Path("sweep.jsonl"), help="what is done; not done again")
     arguments = parser.parse_args()
     arguments.hop = arguments.hop or (_FREEZE_HOPS if arguments.fault is Fault.FREEZE else list(Hop))
     try:
-        return asyncio.run(run(arguments, Console(soft_wrap=True, highlight=False)))
+        return asyncio.run(_until_stopped(arguments, Console(soft_wrap=True, highlight=False)))
     except DevstackError as error:
         Console(stderr=True).print(f"sweep: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
