@@ -109,7 +109,9 @@ class Rig:
 
     async def _prepare(self, scenario: Scenario) -> None:
         """Have a service run that is told what this scenario's provider offers, and all of whose connections stand."""
-        if self._process is None or scenario.duplicate_protection != self._duplicate_protection:
+        # The first dead letter of a process makes a connection of its own, which belongs to that record's way.
+        is_fit = scenario.duplicate_protection == self._duplicate_protection and not scenario.expected.has_letter
+        if self._process is None or not is_fit:
             if self._process is not None:
                 await self._process.terminate(_STOP_TIMEOUT_S)
             self._duplicate_protection = scenario.duplicate_protection
