@@ -91,6 +91,9 @@ class Rig:
             drained = asyncio.ensure_future(self._drained(offset))
             try:
                 await asyncio.wait({sprung, drained}, return_when=asyncio.FIRST_COMPLETED)
+                if self._wire.is_holding:
+                    # A call of some period came to the boundary's number just as the record was done.
+                    await sprung
                 self._wire.close_window()
                 if sprung.done():
                     sprung.result()

@@ -154,6 +154,11 @@ class Wire:
         self._trap = _Trap(boundary, action, sprung)
         return sprung
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether an action runs, and everything waits for it."""
+        return not self._gate.is_set()
+
     def cut(self) -> None:
         """End every connection that there is."""
         for link in self._links.values():
