@@ -112,6 +112,8 @@ class Rig:
 
     async def _prepare(self, scenario: Scenario) -> None:
         """Have a service run that is told what this scenario's provider offers, and all of whose connections stand."""
+        if self._process is not None:
+            self._process.raise_if_ended("the next record was sent on its way")
         # The first dead letter of a process makes a connection of its own, which belongs to that record's way.
         is_fit = scenario.duplicate_protection == self._duplicate_protection and not scenario.expected.has_letter
         if self._process is None or not is_fit:
