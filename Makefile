@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PACKAGES := recharge activities workflows ingest operations app devstack bench tests deploy
 
-.PHONY: help demo dev test test-long bench check format constraints servers clean
+.PHONY: help demo dev test test-long sweep bench check format constraints servers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ test: servers ## Run the tests against real servers.
 
 test-long: servers ## Run the tests that take longer than `make test` allows.
 	@$(BIN)/pytest -m long
+
+sweep: servers ## Kill the service at every message of a record's way; SWEEP=... passes options on, sweep.jsonl keeps what is done.
+	@$(BIN)/python -m devstack.sweep $(SWEEP)
 
 bench: servers ## Records a second, beside a bare Temporal loop in the same run.
 	@$(BIN)/python -m bench

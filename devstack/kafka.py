@@ -6,6 +6,7 @@ import secrets
 import shutil
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,18 +34,34 @@ _ENDED_BY_SIGTERM: Final = 143
 _TERMINATE_TIMEOUT_S: Final = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class ProxiedListener:
+    """A listener of the broker's for the clients of one proxy, which has to listen on `proxy_port`."""
+
+    name: str
+    port: int
+    proxy_port: int
+
+
 class KafkaBroker(ManagedServer):
     """One broker that is its own controller, with three users.
 
     ADMIN may do everything, SERVICE only what `create_topic` and `grant_group` give it, PRODUCER only write the topics.
+    Of the `proxied_count` listeners beside the usual one each tells its clients the address of a proxy as its own.
     """
 
-    def __init__(self, folder: Path, installation: KafkaInstallation, certificates: Certificates) -> None:
+    def __init__(
+        self, folder: Path, installation: KafkaInstallation, certificates: Certificates, *, proxied_count: int = 0
+    ) -> None:
         super().__init__("kafka", folder, _TERMINATE_TIMEOUT_S)
         self.ca_file = certificates.ca_file
         self._installation = installation
         self._certificates = certificates
         self._port, self._controller_port = self._reserve_port(), self._reserve_port()
+        self.proxied = tuple(
+            ProxiedListener(f"PROXIED{number}", self._reserve_port(), self._reserve_port())
+            for number in range(1, proxied_count + 1)
+        )
         self._admin = KafkaAdmin({})
         self._new_class_archive = folder / "classes.jsa"
 
@@ -169,7 +186,7 @@ class KafkaBroker(ManagedServer):
         return file
 
     def _settings(self) -> dict[str, str]:
-        return self._listener_settings() | {
+        return self._proxied_settings(self._listener_settings()) | {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
@@ -200,6 +217,7 @@ class KafkaBroker(ManagedServer):
         client = "listener.name.client"
         return {
             "listeners": f"CLIENT://{self.bootstrap_servers},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": f"CLIENT://{self.bootstrap_servers}",
             "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "CLIENT",
@@ -212,6 +230,21 @@ class KafkaBroker(ManagedServer):
             f"{client}.ssl.truststore.type": "PEM",
             f"{client}.ssl.truststore.certificates": _one_line(self.ca_file),
         }
+
+    def _proxied_settings(self, usual: Mapping[str, str]) -> dict[str, str]:
+        """The usual listener's settings again for each proxied one, which tells its clients another port than its own."""
+        settings = dict(usual)
+        for each in self.proxied:
+            settings["listeners"] += f",{each.name}://127.0.0.1:{each.port}"
+            settings["advertised.listeners"] += f",{each.name}://127.0.0.1:{each.proxy_port}"
+            settings["listener.security.protocol.map"] += f",{each.name}:SASL_SSL"
+            prefix = "listener.name.client."
+            settings |= {
+                key.replace(prefix, f"listener.name.{each.name.lower()}."): value
+                for key, value in usual.items()
+                if key.startswith(prefix)
+            }
+        return settings
 
 
 def new_cluster_id() -> str:

@@ -33,6 +33,11 @@ class ProviderSimulator(ManagedServer):
         self.client = SimulatorClient(self._port, self._control_port)
 
     @property
+    def port(self) -> int:
+        """The port of the provider's API on 127.0.0.1."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """Where recharges are POSTed."""
         return self.client.url

@@ -39,6 +39,7 @@ class Devstack:
         on_progress: told in a few words what is fetched and what is up.
         producer_command: what the simulator runs to send its records; it finds the settings of the nameless site's
             producer by RECHARGE_ENV_FILE.
+        proxied_count: how many proxies will stand before Kafka (`KafkaBroker.proxied`).
     """
 
     temporal: TemporalServer
@@ -52,10 +53,12 @@ class Devstack:
         on_progress: Callable[[str], None] | None = None,
         *,
         producer_command: str | None = None,
+        proxied_count: int = 0,
     ) -> None:
         self.folder = folder.absolute()
         self._report = on_progress or _silent
         self._producer_command = producer_command
+        self._proxied_count = proxied_count
         self._sites: list[Site] = []
         self._lock: int | None = None
 
@@ -133,7 +136,7 @@ class Devstack:
         kafka, mysql = ensure_kafka(self._report), ensure_mysql(self._report)
         producer_env_file = self._site_folder("") / "producer.env"
         self.temporal = TemporalServer(self.folder / "temporal")
-        self.kafka = KafkaBroker(self.folder / "kafka", kafka, certificates)
+        self.kafka = KafkaBroker(self.folder / "kafka", kafka, certificates, proxied_count=self._proxied_count)
         self.mysql = MySQLServer(self.folder / "mysql", mysql, certificates)
         self.simulator = ProviderSimulator(
             self.folder / "provider", certificates, self._producer_command, producer_env_file

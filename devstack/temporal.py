@@ -24,6 +24,11 @@ class TemporalServer(ManagedServer):
         self._port, self._ui_port, self._http_port, self._metrics_port = (self._reserve_port() for _ in range(4))
 
     @property
+    def port(self) -> int:
+        """The port of the gRPC front end on 127.0.0.1."""
+        return self._port
+
+    @property
     def address(self) -> str:
         """Host and port of the gRPC front end."""
         return f"127.0.0.1:{self._port}"

@@ -1,0 +1,262 @@
+"""One service behind the wire, whose process is killed or frozen at a chosen boundary and whose record is followed to its end."""
+
+import asyncio
+import contextlib
+import functools
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, assert_never
+
+from devstack.errors import WaitTimeoutError
+from devstack.kafka import ProxiedListener
+from devstack.kafka_admin import Record
+from devstack.processes import ManagedProcess, wait_until
+from devstack.site import Site
+from devstack.stack import Devstack
+from devstack.sweep.check import find, problems
+from devstack.sweep.person import decide
+from devstack.sweep.scenarios import CHARGED, Expected, Scenario
+from devstack.wire.proxy import Boundary, Fate, Hop, Wire
+
+_DRAINED_TIMEOUT_S: Final = 90.0
+"""A record's longest way: a restart, a workflow task's time-out, a deadline, some look-ups. Twice as long on a busy machine."""
+_STOP_TIMEOUT_S: Final = 30.0
+_POLL_S: Final = 0.1
+_COMMIT_OFFSET: Final = re.compile(r'"commit_offset": ?(\d+)')
+_QUIET_FROM_S: Final = 0.05
+_QUIET_TO_S: Final = 0.3
+_QUIET_TIMEOUT_S: Final = 5.0
+
+
+class Fault(StrEnum):
+    """What is done to the process at the boundary."""
+
+    KILL = "kill"
+    FREEZE = "freeze"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the record whose service met a fault at a boundary. `is_reached` is False where its way was shorter."""
+
+    boundary: Boundary
+    is_reached: bool
+    told: str
+    problems: list[str]
+    took_s: float
+
+
+class Rig:
+    """A site, the wire before its servers, and `recharge run` on it.
+
+    Args:
+        opens_at: the server whose next connection begins the window; without it the window begins with the record.
+    """
+
+    def __init__(self, stack: Devstack, site: Site, wire: Wire, *, opens_at: Hop | None = None) -> None:
+        self._stack = stack
+        self._site = site
+        self._wire = wire
+        self._opens_at = opens_at
+        self._environment = _through(wire, stack, site)
+        self._process: ManagedProcess | None = None
+        self._duplicate_protection = ""
+        self._produced = 0
+
+    async def count(self, scenario: Scenario) -> dict[Hop, int]:
+        """How many messages each hop carries for one record that meets no fault."""
+        await self._prepare(scenario)
+        self._wire.open_window(at_connection_to=self._opens_at)
+        offset = await self._produce(scenario)
+        async with self._person(scenario, offset):
+            await self._drained(offset)
+        return self._wire.close_window()
+
+    async def crash(self, scenario: Scenario, boundary: Boundary, fault: Fault = Fault.KILL) -> Outcome:
+        """Send a record on its way, let the fault come at the boundary, and follow it and a record behind it to their ends.
+
+        Raises:
+            WaitTimeoutError: they do not come to an end; the service's log says why.
+        """
+        await self._prepare(scenario)
+        began_s = time.monotonic()
+        self._wire.open_window(at_connection_to=self._opens_at)
+        sprung = self._wire.set_trap(boundary, functools.partial(self._act, fault))
+        offset = await self._produce(scenario)
+        expected = {offset: scenario.expected}
+        async with self._person(scenario, offset):
+            drained = asyncio.ensure_future(self._drained(offset))
+            try:
+                await asyncio.wait({sprung, drained}, return_when=asyncio.FIRST_COMPLETED)
+                if self._wire.is_holding:
+                    # A call of some period came to the boundary's number just as the record was done.
+                    await sprung
+                self._wire.close_window()
+                if sprung.done():
+                    sprung.result()
+                    expected |= await self._recover(offset, fault)
+                await drained
+            finally:
+                drained.cancel()
+        findings = await find(self._stack, self._site)
+        return Outcome(
+            boundary,
+            sprung.done(),
+            findings.told(offset),
+            problems(findings, expected),
+            time.monotonic() - began_s,
+        )
+
+    async def _prepare(self, scenario: Scenario) -> None:
+        """Have a service run that is told what this scenario's provider offers, and all of whose connections stand."""
+        if self._process is not None:
+            self._process.raise_if_ended("the next record was sent on its way")
+        # The first dead letter of a process makes a connection of its own, which belongs to that record's way.
+        is_fit = scenario.duplicate_protection == self._duplicate_protection and not scenario.expected.has_letter
+        if self._process is None or not is_fit:
+            if self._process is not None:
+                await self._process.terminate(_STOP_TIMEOUT_S)
+            self._duplicate_protection = scenario.duplicate_protection
+            self._start()
+            await self._drained(await self._produce(CHARGED))
+        await self._until_quiet()
+
+    def _start(self) -> None:
+        told = {"RECHARGE_PROVIDER__DUPLICATE_PROTECTION": self._duplicate_protection}
+        self._process = self._site.spawn("run", env={**self._environment, **told})
+
+    @property
+    def _running(self) -> ManagedProcess:
+        assert self._process is not None  # noqa: S101 - `_prepare` comes first
+        return self._process
+
+    @contextlib.asynccontextmanager
+    async def _person(self, scenario: Scenario, offset: int) -> AsyncIterator[None]:
+        """Somebody who decides about the record, where the provider cannot be asked."""
+        if scenario.can_look_up:
+            yield
+            return
+        deciding = asyncio.create_task(decide(self._stack, self._site, offset))
+        try:
+            yield
+        finally:
+            deciding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await deciding
+
+    async def _act(self, fault: Fault) -> Fate:
+        match fault:
+            case Fault.KILL:
+                await self._running.kill_and_wait()
+                return Fate.CUT
+            case Fault.FREEZE:
+                # What it had handed to its kernel is delivered all the same, as by a machine whose CPUs stand still.
+                self._running.freeze()
+                return Fate.PASS
+            case _:
+                assert_never(fault)
+
+    async def _recover(self, offset: int, fault: Fault) -> dict[int, Expected]:
+        """Bring the service back, with a second record behind the first, which must not overtake it."""
+        match fault:
+            case Fault.KILL:
+                behind = await self._produce(CHARGED)
+                self._start()
+            case Fault.FREEZE:
+                async with self._standby():
+                    await self._final(offset)
+                    self._running.thaw()
+                    behind = await self._produce(CHARGED)
+                    await self._drained(behind)
+            case _:
+                assert_never(fault)
+        await self._drained(behind)
+        return {behind: CHARGED.expected}
+
+    @contextlib.asynccontextmanager
+    async def _standby(self) -> AsyncIterator[None]:
+        """A second worker, not behind the wire, that takes over while the first one is frozen."""
+        told = {"RECHARGE_PROVIDER__DUPLICATE_PROTECTION": self._duplicate_protection}
+        standby = self._site.spawn("worker", env=told)
+        try:
+            yield
+        finally:
+            await standby.kill_and_wait()
+
+    async def _produce(self, scenario: Scenario) -> int:
+        self._produced += 1
+        record: Record = (b"sweep", scenario.value(self._produced), 0, [])
+        ((_, offset),) = await self._stack.kafka.produce(self._site.topic, [record])
+        return offset
+
+    async def _drained(self, offset: int) -> None:
+        async def committed() -> bool:
+            # Asking Kafka takes a new connection; the service says in its log when it is worth it.
+            if self._logged_commit_offset() <= offset:
+                return False
+            return (await self._stack.kafka.committed(self._site.group, self._site.topic)).get(0, 0) > offset
+
+        try:
+            await wait_until(
+                committed, _DRAINED_TIMEOUT_S, f"offset {offset} of {self._site.topic} is committed", interval_s=_POLL_S
+            )
+        except WaitTimeoutError as error:
+            told = (await find(self._stack, self._site)).told(offset)
+            raise WaitTimeoutError(f"{error} It is {told}. The service's log: {self._running.tail()}") from error
+
+    def _logged_commit_offset(self) -> int:
+        logged = _COMMIT_OFFSET.findall(self._running.log_file.read_text(encoding="utf-8"))
+        return max(map(int, logged), default=0)
+
+    async def _final(self, offset: int) -> None:
+        async def is_final() -> bool:
+            rows = await self._stack.mysql.execute(
+                f"SELECT 1 FROM {self._site.names.database}.recharges "  # noqa: S608  # the stack's own names
+                "WHERE source = %s AND topic = %s AND record_offset = %s AND final_at IS NOT NULL",
+                (self._site.source, self._site.topic, offset),
+            )
+            return bool(rows)
+
+        await wait_until(is_final, _DRAINED_TIMEOUT_S, f"offset {offset} is final without the frozen process")
+
+    async def _until_quiet(self) -> None:
+        """Wait for the moment after a periodic call to Temporal, so that the next one falls behind the record's way, mostly."""
+        if self._opens_at is not None:
+            return
+        with contextlib.suppress(WaitTimeoutError):
+            await wait_until(
+                lambda: _QUIET_FROM_S <= self._wire.quiet_s(Hop.TEMPORAL) <= _QUIET_TO_S,
+                _QUIET_TIMEOUT_S,
+                "Temporal's connection has just fallen silent",
+            )
+
+
+def servers(stack: Devstack, listener: ProxiedListener | None) -> tuple[dict[Hop, int], dict[Hop, int]]:
+    """The arguments of the wire before a stack's servers; without a listener for it, Kafka is left out."""
+    ports = {
+        Hop.TEMPORAL: stack.temporal.port,
+        Hop.MYSQL: stack.mysql.port,
+        Hop.PROVIDER: stack.simulator.port,
+    }
+    if listener is None:
+        return ports, {}
+    return ports | {Hop.KAFKA: listener.port}, {Hop.KAFKA: listener.proxy_port}
+
+
+def _through(wire: Wire, stack: Devstack, site: Site) -> Mapping[str, str]:
+    """The settings by which a service of the site goes through the wire."""
+    real = {
+        stack.temporal.address: Hop.TEMPORAL,
+        stack.mysql.address: Hop.MYSQL,
+        f"127.0.0.1:{stack.simulator.port}": Hop.PROVIDER,
+        stack.kafka.bootstrap_servers: Hop.KAFKA,
+    }
+    changed: dict[str, str] = {}
+    for name, value in site.environment.items():
+        for address, hop in real.items():
+            if address in value and hop in wire.ports:
+                changed[name] = value.replace(address, f"127.0.0.1:{wire.ports[hop]}")
+    return changed
