@@ -25,7 +25,7 @@ test: servers ## Run the tests against real servers.
 test-long: servers ## Run the tests that take longer than `make test` allows.
 	@$(BIN)/pytest -m long
 
-bench: servers ## Records a second, beside a bare Temporal loop in the same run.
+bench: servers ## Throughput, latency, restarts and duplicates, each beside its yardstick.
 	@$(BIN)/python -m bench
 
 check: $(INSTALLED) ## Lint, types, architecture, deployment files.
