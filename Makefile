@@ -28,7 +28,7 @@ test-long: servers ## Run the tests that take longer than `make test` allows.
 sweep: servers ## Kill the service at every message of a record's way; SWEEP=... passes options on, sweep.jsonl keeps what is done.
 	@$(BIN)/python -m devstack.sweep $(SWEEP)
 
-bench: servers ## Records a second, beside a bare Temporal loop in the same run.
+bench: servers ## Throughput, latency, restarts and duplicates, each beside its yardstick.
 	@$(BIN)/python -m bench
 
 check: $(INSTALLED) ## Lint, types, architecture, deployment files.
