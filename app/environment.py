@@ -151,6 +151,18 @@ class ReplayEnvironment(Environment):
     temporal: TemporalSettings
 
 
+class FindEnvironment(Environment):
+    """What `recharge find` reads."""
+
+    temporal: TemporalSettings
+
+
+class FindPhoneEnvironment(FindEnvironment):
+    """What it reads besides to find a customer's records."""
+
+    privacy: PrivacySettings
+
+
 def section_models(kind: type[Environment]) -> dict[str, type[Section]]:
     """The sections of an environment by their names, as they stand in it."""
     models: dict[str, type[Section]] = {}

@@ -21,6 +21,7 @@ from app.environment import (
     WorkerEnvironment,
     load,
 )
+from app.find_commands import find_commands
 from app.intake_commands import intake_commands
 from app.logging import configure_logging
 from app.operate import commands
@@ -44,6 +45,7 @@ cli.add_typer(commands)
 cli.add_typer(intake_commands)
 cli.command()(audit)
 cli.add_typer(replay_commands)
+cli.add_typer(find_commands)
 
 
 @cli.command()

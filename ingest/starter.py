@@ -33,7 +33,7 @@ from ingest.switch import Switch
 from recharge import contract, limits
 from recharge.contract import RechargeResult, RecordInput
 from recharge.outcome import FINAL_STATES, State
-from recharge.privacy import keyed_hash, mask_phone, phone_digits
+from recharge.privacy import account_hash, keyed_hash, mask_phone
 from recharge.settings import IngestSettings, KafkaSettings
 
 _RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
@@ -165,9 +165,9 @@ class Starter:
         if kafka_key is not None:
             pairs.append(SearchAttributePair(contract.KEY, keyed_hash(self._hash_key, kafka_key)))
         if record.transfer is not None:
-            numbers = {phone_digits(number) for number in (record.transfer.donor, record.transfer.receiver)}
-            hashes = sorted(keyed_hash(self._hash_key, number.encode()) for number in numbers)
-            pairs.append(SearchAttributePair(contract.ACCOUNTS, hashes))
+            numbers = (record.transfer.donor, record.transfer.receiver)
+            hashes = {account_hash(self._hash_key, number) for number in numbers}
+            pairs.append(SearchAttributePair(contract.ACCOUNTS, sorted(hashes)))
         return TypedSearchAttributes(pairs)
 
     def _handle(self, record: RecordInput, run_id: str | None) -> _Handle:

@@ -20,3 +20,9 @@ class WebUi:
         """The page of one run; without a run id that of the workflow, which leads to its newest run."""
         parts = [self.namespace, "workflows", workflow_id, *([] if run_id is None else [run_id])]
         return "/".join([self.url.rstrip("/"), "namespaces", *(quote(part, safe="") for part in parts)])
+
+    def search(self, query: str) -> str:
+        """The list of the workflows that a query finds."""
+        return "/".join([self.url.rstrip("/"), "namespaces", quote(self.namespace, safe=""), "workflows"]) + (
+            f"?query={quote(query, safe='')}"
+        )

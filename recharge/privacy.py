@@ -21,3 +21,8 @@ def phone_digits(number: str) -> str:
 def keyed_hash(hash_key: bytes, data: bytes) -> str:
     """Lower-case hex of HMAC-SHA-256, by which a key or a number is found again by those who hold the hash key."""
     return hmac.new(hash_key, data, hashlib.sha256).hexdigest()
+
+
+def account_hash(hash_key: bytes, number: str) -> str:
+    """The keyed hash under which a number's records are found in Temporal, the same with and without a plus sign."""
+    return keyed_hash(hash_key, phone_digits(number).encode())
