@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import structlog
 
 from activities.ledger import (
     Decisions,
@@ -27,7 +28,7 @@ from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
 from recharge.contract import Finding, RecordInput
-from recharge.outcome import Action, LookupAnswer, Outcome, State
+from recharge.outcome import Action, LookupAnswer, Outcome, ResolvedBy, State
 from recharge.sending import KeyRules, NotFoundRules
 from tests.conftest import SiteMaker
 from tests.support.records import record, value
@@ -309,12 +310,31 @@ async def test_an_answer_after_a_final_state_never_changes_it_and_is_kept(
 
     await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
     await ledger.record_result(one, await not_opened(ledger, one))
-    finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
+    with structlog.testing.capture_logs() as logs:
+        finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
+    alarms = [line for line in logs if line["log_level"] == "error"]
+    assert [line["late_outcome"] for line in alarms] == ([Outcome.CHARGED] if outcome is Outcome.CHARGED else [])
     assert finding.state is State.SKIPPED
     assert await rows(stack, site, "SELECT outcome, late_outcome FROM recharge_attempts") == [kept]
     assert await rows(stack, site, "SELECT state FROM recharges") == [("skipped",)]
     refusals = await rows(stack, site, "SELECT refused_because FROM operator_actions WHERE refused_because IS NOT NULL")
     assert refusals, "a decision was taken while the call could still be on its way"
+
+
+async def test_a_late_charge_outranks_a_skip_that_has_not_taken_effect(
+    site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
+    assert isinstance(attempt, Opened)
+
+    async def is_skipped() -> bool:
+        return (await decide(decisions, one, Action.SKIP)).refused_because is None
+
+    await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
+    finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "as told", 200))
+    result = await ledger.record_result(one, finding)
+    assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.LATE_ANSWER)
 
 
 # --- The server -------------------------------------------------------------------------------------------------------
