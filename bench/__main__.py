@@ -32,7 +32,7 @@ console = Console()
 @cli.callback(invoke_without_command=True)
 def everything(
     context: typer.Context,
-    records: Records = 1500,
+    records: Records = 1000,
     in_flight: InFlight = 100,
     seconds: Seconds = 60.0,
     times: Times = 5,
@@ -57,7 +57,7 @@ def everything(
 
 
 @cli.command("throughput")
-def throughput_(records: Records = 1500, in_flight: InFlight = 100) -> None:
+def throughput_(records: Records = 1000, in_flight: InFlight = 100) -> None:
     """Records a second and CPU time of each, in four cases beside bare loops."""
 
     async def measure(stack: Devstack) -> list[Figure]:
