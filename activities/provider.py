@@ -100,6 +100,7 @@ class Provider:
                 response = await self._client.send(self._build(request, transmission), stream=True)
                 try:
                     body = await _read(response)
+                    _refuse_an_end_that_nobody_told(response, body)
                     received = Received(response.status_code, dict(response.headers), body)
                     transmission.complete = True
                 finally:
@@ -224,6 +225,15 @@ async def _read(response: httpx.Response) -> bytes:
         if len(body) > limits.ANSWER_BYTES_MAX:
             raise TransportError(f"the answer ({response.status_code}) is longer than {limits.ANSWER_BYTES_MAX} bytes")
     return bytes(body)
+
+
+def _refuse_an_end_that_nobody_told(response: httpx.Response, body: bytes) -> None:
+    """An empty body counts as charged, so something has to say that it is empty: not only that the connection came to its end."""
+    framed = {"content-length", "transfer-encoding"} & set(response.headers)
+    if response.is_success and not body and not framed and response.status_code != httpx.codes.NO_CONTENT:
+        raise TransportError(
+            f"an empty answer ({response.status_code}) of no told length, which may have been cut short"
+        )
 
 
 def _problem(text: str) -> ProviderProblem:

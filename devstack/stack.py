@@ -147,9 +147,12 @@ class Devstack:
             async with asyncio.TaskGroup() as starting:
                 for server in self.servers:
                     starting.create_task(self._start_one(server), name=f"start {server.name}")
-        except* DevstackError as errors:
-            # One sentence for one cause; what came after it followed from it.
-            raise errors.exceptions[0] from None
+        except ExceptionGroup as errors:
+            # One sentence for one cause; what came after it followed from it. (`except*` may wrap what is raised in it into a group.)
+            known = next((error for error in errors.exceptions if isinstance(error, DevstackError)), None)
+            if known is None:
+                raise
+            raise known from None
 
     async def _start_one(self, server: ManagedServer) -> None:
         began_s = time.monotonic()

@@ -138,7 +138,7 @@ class LedgerEngine:
         Raises LedgerUnavailable where it did not succeed within the tries, LedgerUnfit where MySQL refuses us.
         """
         delay_s = limits.LEDGER_RETRY_FIRST_S
-        for last in (*(False,) * (limits.LEDGER_TRIES_MAX - 1), True):
+        for tried in range(1, limits.LEDGER_TRIES_MAX + 1):
             try:
                 async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
                     answer = await work(connection)
@@ -147,8 +147,8 @@ class LedgerEngine:
             except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
                 problem = self.in_plain_words(error)
                 if isinstance(problem, LedgerUnavailable):
-                    self._does_not_answer(error, problem)
-                if last or not isinstance(problem, LedgerUnavailable):
+                    self._does_not_answer(error, problem, tried)
+                if tried == limits.LEDGER_TRIES_MAX or not isinstance(problem, LedgerUnavailable):
                     raise problem from error
             else:
                 self._answers()
@@ -157,11 +157,11 @@ class LedgerEngine:
             delay_s *= 2
         raise AssertionError("the last try either returned or raised")
 
-    def _does_not_answer(self, error: BaseException, problem: LedgerUnavailable) -> None:
-        """Tell of an outage once, however many transactions meet it."""
+    def _does_not_answer(self, error: BaseException, problem: LedgerUnavailable, tried: int) -> None:
+        """Tell of an outage once, however many transactions meet it, from the second failure on: the first may be an old connection's."""
         if error_code(error) in _CONTENTION_CODES:
             log.warning("ledger transaction is tried again", error=str(problem))
-        elif self._away_since_s is None:
+        elif self._away_since_s is None and tried > 1:
             self._away_since_s = time.monotonic()
             log.warning("the ledger does not answer; trying again", error=str(problem))
 
