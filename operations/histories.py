@@ -141,6 +141,10 @@ def _json_problem(error: Exception) -> str:
             return "it holds a number that is too long"
 
 
+_KNOWN_TYPES = frozenset(EventType.values()) - {EventType.EVENT_TYPE_UNSPECIFIED}
+"""A number that stands for no type is read by protobuf as it is."""
+
+
 def _check_whole(history: WorkflowHistory) -> None:
     """Half a history, or one that lost what it does not know, would replay where the whole one does not."""
     if not history.events:
@@ -148,9 +152,11 @@ def _check_whole(history: WorkflowHistory) -> None:
     for number, event in enumerate(history.events, start=1):
         if event.event_id != number:
             raise HistoryProblem(f"it is not whole: where event {number} should stand is event {event.event_id}")
-        if event.event_type == EventType.EVENT_TYPE_UNSPECIFIED or event.WhichOneof("attributes") is None:
+        if event.event_type not in _KNOWN_TYPES or event.WhichOneof("attributes") is None:
             raise HistoryProblem(f"event {number} is of a type that is not known here")
-    if not history.events[0].HasField("workflow_execution_started_event_attributes"):
+    first = history.events[0]
+    is_start = first.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
+    if not is_start or not first.HasField("workflow_execution_started_event_attributes"):
         raise HistoryProblem("its first event is not the workflow's start")
 
 
