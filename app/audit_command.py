@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from app import process
-from app.environment import AuditEnvironment, load
+from app.command import AsJson, settings_of, write_json
+from app.environment import AuditEnvironment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,28 +41,25 @@ def audit(
         str | None,
         typer.Option("--to", help=f"Records with a timestamp before then, {_TIME_HELP}.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for scripts.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prove the promises: compare topic, committed offsets, ledger, workflows and the provider's statement. Changes nothing.
 
     Exit status 0: every promise was kept; 1: one is broken; 2: the audit could not be carried out.
     """
-    from app.logging import configure_logging  # noqa: PLC0415  # each command loads its own parts alone
-    from operations.audit import as_json as report_as_json  # noqa: PLC0415
+    from operations.audit import as_json as report_as_json  # noqa: PLC0415  # each command loads its own parts alone
     from operations.audit import screen  # noqa: PLC0415
     from operations.screens import console  # noqa: PLC0415
-    from recharge.settings import LogLevel  # noqa: PLC0415
 
     if statement is None and statement_until is not None:
         _refuse("--statement-until goes with --statement alone (try --help)")
     period = _period(since, until)
     complete_until = None if statement_until is None else _moment("--statement-until", statement_until)
-    settings = load(AuditEnvironment)
-    configure_logging(level=LogLevel.ERROR)
+    settings = settings_of(AuditEnvironment)
     with _progress() as progress:
         report = _carried_out(settings, statement, complete_until, period, progress)
     if as_json:
-        _write_json(report_as_json(report))
+        write_json(report_as_json(report))
     else:
         screen.show(console(), report)
     if not report.ok:
@@ -84,6 +82,7 @@ def _carried_out(
     from app.temporal import TemporalProblem  # noqa: PLC0415
     from ingest.errors import IntakeProblem  # noqa: PLC0415
     from operations.audit import OrderProblem, StatementProblem  # noqa: PLC0415
+    from operations.runs import temporal_said  # noqa: PLC0415
 
     naive = None if statement_until is None else statement_until.astimezone(UTC).replace(tzinfo=None)
     try:
@@ -91,7 +90,7 @@ def _carried_out(
     except (LedgerError, ProviderProblem, TemporalProblem, IntakeProblem, StatementProblem, OrderProblem) as error:
         _refuse(str(error))
     except RPCError as error:
-        _refuse(f"Temporal: {error.status.name.lower().replace('_', ' ')}: {error.message}")
+        _refuse(temporal_said(error))
 
 
 def _period(since: str | None, until: str | None) -> "Period":
@@ -126,13 +125,6 @@ def _progress() -> "Iterator[Progress]":
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("asking", total=None)
         yield lambda what, done, total: bars.update(task, description=what, completed=done, total=total)
-
-
-def _write_json(value: object) -> None:
-    import json  # noqa: PLC0415
-
-    # Escaped, so that what came from outside cannot steer a terminal.
-    typer.echo(json.dumps(value, ensure_ascii=True, indent=2))
 
 
 def _refuse(message: str) -> NoReturn:

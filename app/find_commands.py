@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from app.command import AsJson, misused, settings_of, write_json
 from app.environment import FindEnvironment, FindPhoneEnvironment
-from app.operate import AsJson, _misused, _settings, _write_json
 
 find_commands = typer.Typer()
 
@@ -36,27 +36,27 @@ def find(  # each of them is an option
     """Write the query that finds a customer's records, or the record at a position, in Temporal; and its link to the Web UI."""
     by_position = partition is not None or offset is not None or topic is not None
     if (phone is not None) is by_position:
-        _misused("give a phone number, or --partition and --offset")
+        misused("give a phone number, or --partition and --offset")
     from app.operate_runs import web_ui_of  # noqa: PLC0415  # each command loads its own parts alone
     from operations import find as finding  # noqa: PLC0415
 
     settings: FindEnvironment
     try:
         if phone is not None:
-            settings = with_key = _settings(FindPhoneEnvironment)
+            settings = with_key = settings_of(FindPhoneEnvironment)
             number = sys.stdin.readline() if phone == STDIN else phone
             query = finding.by_phone(number, with_key.privacy.hash_key.get_secret_value().encode())
         elif partition is None or offset is None:
-            _misused("a record is found by both, --partition and --offset")
+            misused("a record is found by both, --partition and --offset")
         else:
-            settings = _settings(FindEnvironment)
+            settings = settings_of(FindEnvironment)
             query = finding.by_position(partition, offset, topic)
     except finding.FindProblem as problem:
-        _misused(str(problem))
+        misused(str(problem))
     web_ui = web_ui_of(settings.temporal)
     link = None if web_ui is None else web_ui.search(query)
     if as_json:
-        _write_json({"query": query, "web_ui_url": link})
+        write_json({"query": query, "web_ui_url": link})
         return
     typer.echo(query)
     if link is not None:

@@ -8,8 +8,8 @@ import typer
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from app.command import Who, Why, check_reason, discretion_for, referring, settings_of
 from app.environment import AcceptGapEnvironment, PauseEnvironment
-from app.operate import Who, Why, _check_reason, _discretion, _referring, _settings
 from app.temporal import TemporalProblem
 
 intake_commands = typer.Typer()
@@ -32,27 +32,25 @@ def resume(*, by: Who = "", note: Why = "") -> None:
 
 
 def _throw(switch: Callable[..., Awaitable[str]], by: str, note: str) -> None:
-    _check_reason(by, note)
-    settings = _settings(PauseEnvironment)
+    check_reason(by, note)
+    settings = settings_of(PauseEnvironment)
 
     async def throw(client: Client) -> str:
         who, why = by.strip(), note.strip()
-        return await switch(client, settings.kafka.source, by=who, note=why, discretion=_discretion(reveal=False))
+        return await switch(client, settings.kafka.source, by=who, note=why, discretion=discretion_for(reveal=False))
 
     typer.echo(asyncio.run(_with_temporal(throw)))
 
 
 async def _with_temporal(work: Callable[[Client], Awaitable[str]]) -> str:
     from app.operate_runs import connected  # noqa: PLC0415
+    from operations.runs import temporal_said  # noqa: PLC0415
 
     client = await connected()
     try:
         return await work(client)
     except RPCError as error:
-        status = error.status.name.lower().replace("_", " ")
-        raise TemporalProblem(
-            f"Temporal: {status}: {error.message}; look at `recharge status` whether it is done"
-        ) from error
+        raise TemporalProblem(f"{temporal_said(error)}; look at `recharge status` whether it is done") from error
 
 
 @intake_commands.command("accept-gap")
@@ -68,20 +66,20 @@ def accept_gap(
     note: Why = "",
 ) -> None:
     """Write down that records are lost, which Kafka deleted before they were carried out. It moves no offset."""
-    _check_reason(by, note)
+    check_reason(by, note)
     from activities.ledger import Gaps  # noqa: PLC0415
     from operations import gaps  # noqa: PLC0415
 
-    settings = _settings(AcceptGapEnvironment)
+    settings = settings_of(AcceptGapEnvironment)
     kafka = settings.kafka
-    lost = _referring(lambda: gaps.parse(gap, source=kafka.source, topic=kafka.topic))
+    lost = referring(lambda: gaps.parse(gap, source=kafka.source, topic=kafka.topic))
 
     async def accept(client: Client) -> str:
         ledger = Gaps(settings.mysql.url.get_secret_value(), connections_max=1)
         who, why = by.strip(), note.strip()
         try:
             await ledger.check()
-            acceptor = gaps.Acceptor(ledger, kafka, client, _discretion(reveal=False))
+            acceptor = gaps.Acceptor(ledger, kafka, client, discretion_for(reveal=False))
             return await acceptor.accept(lost, by=who, note=why)
         finally:
             await ledger.close()

@@ -2,26 +2,30 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app import process
-from app.environment import (
-    Environment,
-    RedriveEnvironment,
-    ResolveEnvironment,
-    ShowEnvironment,
-    StatusEnvironment,
-    load,
+from app.command import (
+    AsJson,
+    Reveal,
+    Who,
+    Why,
+    check_reason,
+    discretion_for,
+    fail,
+    misused,
+    referring,
+    settings_of,
+    write_json,
+    write_line,
 )
+from app.environment import RedriveEnvironment, ResolveEnvironment, ShowEnvironment, StatusEnvironment
 
 if TYPE_CHECKING:
-    from operations.telling import Discretion
     from recharge.outcome import Action
-
-E = TypeVar("E", bound=Environment)
 
 commands = typer.Typer()
 
@@ -33,10 +37,6 @@ Records = Annotated[
         show_default=False,
     ),
 ]
-Who = Annotated[str, typer.Option("--by", help="Who decides.", show_default=False)]
-Why = Annotated[str, typer.Option("--note", help="Why, for those who ask later.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for scripts.")]
-Reveal = Annotated[bool, typer.Option("--reveal", help="Show phone numbers and the record as they are.")]
 
 
 @commands.command()
@@ -64,15 +64,15 @@ def resolve(  # noqa: PLR0913  # each of them is an option
     chosen = [action for action, given in flags.items() if given]
     if list_:
         if chosen or ids or by or note or provider_reference is not None:
-            _misused("--list shows what waits and decides nothing; give it alone, or with --json or --reveal")
+            misused("--list shows what waits and decides nothing; give it alone, or with --json or --reveal")
         _list_waiting(as_json=as_json, reveal=reveal)
         return
     if len(chosen) != 1:
-        _misused("give exactly one of --charged, --not-charged and --skip (or --list)")
+        misused("give exactly one of --charged, --not-charged and --skip (or --list)")
     if provider_reference is not None and not charged:
-        _misused("--provider-reference goes with --charged alone")
+        misused("--provider-reference goes with --charged alone")
     if provider_reference is not None and not provider_reference.strip():
-        _misused("--provider-reference is empty; leave it out where the provider gave none")
+        misused("--provider-reference is empty; leave it out where the provider gave none")
     _decide(ids or [], chosen[0], by, note, provider_reference, as_json=as_json)
 
 
@@ -98,16 +98,16 @@ def show(
     from operations import references, screens  # noqa: PLC0415
     from operations.show import as_json as story_as_json  # noqa: PLC0415
 
-    settings = _settings(ShowEnvironment)
+    settings = settings_of(ShowEnvironment)
     source, topic = settings.kafka.source, settings.kafka.topic
-    workflow_id = _referring(lambda: references.parse(record, source=source, topic=topic))
+    workflow_id = referring(lambda: references.parse(record, source=source, topic=topic))
     seen = asyncio.run(operate_runs.look(settings, workflow_id))
     if seen is None:
-        _fail(f"the ledger has no record {workflow_id}; it may not have been started yet")
+        fail(f"the ledger has no record {workflow_id}; it may not have been started yet")
     if as_json:
-        _write_json(story_as_json(seen, _discretion(reveal=reveal)))
+        write_json(story_as_json(seen, discretion_for(reveal=reveal)))
     else:
-        screens.show_record(screens.console(), seen, _discretion(reveal=reveal))
+        screens.show_record(screens.console(), seen, discretion_for(reveal=reveal))
 
 
 @commands.command()
@@ -117,32 +117,32 @@ def status(*, as_json: AsJson = False) -> None:
     from operations import screens  # noqa: PLC0415
     from operations.status import as_json as status_as_json  # noqa: PLC0415
 
-    found = asyncio.run(operate_runs.status(_settings(StatusEnvironment)))
+    found = asyncio.run(operate_runs.status(settings_of(StatusEnvironment)))
     if as_json:
-        _write_json(status_as_json(found, _discretion(reveal=False)))
+        write_json(status_as_json(found, discretion_for(reveal=False)))
     else:
-        screens.show_status(screens.console(), found, _discretion(reveal=False))
+        screens.show_status(screens.console(), found, discretion_for(reveal=False))
     if found.problems:
-        _fail("; ".join(f"{part}: {problem}" for part, problem in found.problems.items()))
+        fail("; ".join(f"{part}: {problem}" for part, problem in found.problems.items()))
 
 
 @commands.command()
 def redrive(ids: Records = None, *, by: Who = "", note: Why = "") -> None:
     """Produce rejected or invalid records anew, after their cause was mended. A copy made twice is carried out once."""
-    _check_reason(by, note)
+    check_reason(by, note)
     from app.redrive import run  # noqa: PLC0415
     from operations import references  # noqa: PLC0415
 
-    settings = _settings(RedriveEnvironment)
+    settings = settings_of(RedriveEnvironment)
     source, topic = settings.kafka.source, settings.kafka.topic
-    workflow_ids = _referring(lambda: references.parse_all(ids or [], _stdin_lines(), source=source, topic=topic))
+    workflow_ids = referring(lambda: references.parse_all(ids or [], _stdin_lines(), source=source, topic=topic))
     all_done = True
 
     async def redrive_all() -> None:
         nonlocal all_done
         async for line in run(settings, workflow_ids, by=by.strip(), note=note.strip()):
             all_done &= line.done
-            _write_line(f"{line.workflow_id}: {line.text}", failed=not line.done)
+            write_line(f"{line.workflow_id}: {line.text}", failed=not line.done)
 
     asyncio.run(redrive_all())
     if not all_done:
@@ -154,12 +154,12 @@ def _list_waiting(*, as_json: bool, reveal: bool) -> None:
     from operations import screens  # noqa: PLC0415
     from operations.waiting import as_json as waiting_as_json  # noqa: PLC0415
 
-    settings = _settings(ResolveEnvironment)
+    settings = settings_of(ResolveEnvironment)
     found = asyncio.run(operate_runs.waiting(settings))
     web_ui = operate_runs.web_ui_of(settings.temporal)
-    discretion = _discretion(reveal=reveal)
+    discretion = discretion_for(reveal=reveal)
     if as_json:
-        _write_json([waiting_as_json(each, discretion, web_ui) for each in found])
+        write_json([waiting_as_json(each, discretion, web_ui) for each in found])
     else:
         screens.show_list(screens.console(), found, discretion, web_ui)
 
@@ -168,14 +168,14 @@ def _decide(
     ids: list[str], action: "Action", by: str, note: str, provider_reference: str | None, *, as_json: bool
 ) -> None:
     """Decide about each record and write a line about each; exit status 1 where one was not decided."""
-    _check_reason(by, note)
+    check_reason(by, note)
     from app import operate_runs  # noqa: PLC0415
     from operations import references  # noqa: PLC0415
     from recharge.contract import Decision  # noqa: PLC0415
 
-    settings = _settings(ResolveEnvironment)
+    settings = settings_of(ResolveEnvironment)
     source, topic = settings.kafka.source, settings.kafka.topic
-    workflow_ids = _referring(lambda: references.parse_all(ids, _stdin_lines(), source=source, topic=topic))
+    workflow_ids = referring(lambda: references.parse_all(ids, _stdin_lines(), source=source, topic=topic))
     decision = Decision(action, by.strip(), note.strip())
     lines = []
     all_done = True
@@ -187,78 +187,15 @@ def _decide(
             if as_json:
                 lines.append({"workflow_id": line.workflow_id, "done": line.done, "text": line.text})
             else:
-                _write_line(f"{line.workflow_id}: {line.text}", failed=not line.done)
+                write_line(f"{line.workflow_id}: {line.text}", failed=not line.done)
 
     asyncio.run(decide_all())
     if as_json:
-        _write_json(lines)
+        write_json(lines)
     if not all_done:
         process.leave(process.EXIT_FAILED)
-
-
-def _check_reason(by: str, note: str) -> None:
-    if not by.strip() or not note.strip():
-        _misused("a decision needs a name and a reason: --by WHO --note WHY")
 
 
 def _stdin_lines() -> Iterable[str]:
     for line in sys.stdin.buffer:
         yield line.decode(errors="backslashreplace")
-
-
-T = TypeVar("T")
-
-
-def _referring(read: Callable[[], T]) -> T:
-    from operations.references import ReferenceProblem  # noqa: PLC0415
-
-    try:
-        return read()
-    except ReferenceProblem as problem:
-        _misused(str(problem))
-
-
-def _settings(kind: type[E]) -> E:
-    """The settings of a command. It says what went wrong in a line of its own, so that only errors are logged beside it."""
-    from app.logging import configure_logging  # noqa: PLC0415
-    from recharge.settings import LogLevel  # noqa: PLC0415
-
-    settings = load(kind)
-    configure_logging(level=LogLevel.ERROR)
-    return settings
-
-
-def _discretion(*, reveal: bool) -> "Discretion":
-    from app.logging import mask_text  # noqa: PLC0415
-    from operations.telling import Discretion  # noqa: PLC0415
-
-    return Discretion(mask=mask_text, reveal=reveal)
-
-
-def _write_line(line: str, *, failed: bool) -> None:
-    from app.logging import mask_text  # noqa: PLC0415
-    from operations.telling import printable  # noqa: PLC0415
-
-    typer.echo(printable(mask_text(line)), err=failed)
-
-
-def _write_json(value: object) -> None:
-    import json  # noqa: PLC0415
-
-    # Escaped, so that what came from outside cannot steer a terminal.
-    typer.echo(json.dumps(value, ensure_ascii=True, indent=2))
-
-
-def _misused(message: str) -> NoReturn:
-    """End a command whose arguments cannot be used. Nothing was done."""
-    from operations.telling import printable  # noqa: PLC0415
-
-    typer.echo(f"recharge: {printable(message)} (try --help)", err=True)
-    process.leave(process.EXIT_USAGE)
-
-
-def _fail(message: str) -> NoReturn:
-    from operations.telling import printable  # noqa: PLC0415
-
-    typer.echo(f"recharge: {printable(message)}", err=True)
-    process.leave(process.EXIT_FAILED)

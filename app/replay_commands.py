@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from app import process
+from app.command import AsJson, discretion_for, misused, settings_of, write_json
 from app.environment import ReplayEnvironment
-from app.operate import AsJson, _discretion, _misused, _settings, _write_json
 from app.temporal import TemporalProblem
 from recharge import limits
 
@@ -50,10 +50,10 @@ def replay(
 ) -> None:
     """Tell whether this build goes on with workflows that an earlier one has begun. Exit status 1 where it would stop one."""
     if files and (query is not None or limit is not None):
-        _misused("give files, or --query and --limit for the server, not both")
+        misused("give files, or --query and --limit for the server, not both")
     if query is not None and not query.strip():
-        _misused("--query is empty; leave it out for all open workflows")
-    settings = _settings(ReplayEnvironment)
+        misused("--query is empty; leave it out for all open workflows")
+    settings = settings_of(ReplayEnvironment)
     asyncio.run(_replay(settings, files or [], query, limit or limits.REPLAY_HISTORIES_DEFAULT, as_json=as_json))
 
 
@@ -89,20 +89,20 @@ async def _judge_server(query: str | None, limit: int, report: "_Report") -> Non
 
     from app.operate_runs import connected  # noqa: PLC0415
     from operations import histories  # noqa: PLC0415
+    from operations.runs import temporal_said  # noqa: PLC0415
 
     wanted = query or histories.OPEN_WORKFLOWS
     client = await connected()
     try:
         found = await histories.count(client, wanted)
         if not found:
-            _misused(f"nothing was replayed: no workflow in the namespace {client.namespace} is found by {wanted}")
+            misused(f"nothing was replayed: no workflow in the namespace {client.namespace} is found by {wanted}")
         report.expect(found, limit)
         await _judge_all(histories.from_server(client, wanted, limit), report)
     except histories.QueryRefused as refused:
-        _misused(f"--query {wanted} is refused by Temporal: {refused}")
+        misused(f"--query {wanted} is refused by Temporal: {refused}")
     except RPCError as error:
-        status = error.status.name.lower().replace("_", " ")
-        raise TemporalProblem(f"Temporal: {status}: {error.message}; not all histories were replayed") from error
+        raise TemporalProblem(f"{temporal_said(error)}; not all histories were replayed") from error
 
 
 async def _judge_all(found: "AsyncIterator[Recorded | Unreadable]", report: "_Report") -> None:
@@ -131,7 +131,7 @@ class _Report:
         self.counts: Counter[Verdict] = Counter()
         self._as_json = as_json
         self._web_ui = web_ui
-        self._discretion = _discretion(reveal=False)
+        self._discretion = discretion_for(reveal=False)
         self._results: list[object] = []
         self._expected: int | None = None
         self._left_out = 0
@@ -176,6 +176,6 @@ class _Report:
             return
         counts = {verdict.value: self.counts[verdict] for verdict in replays.Verdict}
         is_whole = counts["replays"] == self.counts.total()
-        _write_json(
+        write_json(
             {"ok": is_whole, "counts": counts, "left_out": self._left_out, "summary": text, "histories": self._results}
         )

@@ -12,7 +12,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ledger import LedgerError, OperatorLedger, Ruling, Wish
-from operations.runs import RPC_TIMEOUT, Run, newest_run, reopen
+from operations.runs import RPC_TIMEOUT, Run, newest_run, reopen, temporal_said
 from recharge import limits
 from recharge.contract import RESOLVE_UPDATE, Decision, DecisionReply
 from recharge.outcome import FINAL_STATES, Action
@@ -66,7 +66,7 @@ class Decider:
             except LedgerError as error:
                 return Line(workflow_id, done=False, text=f"not decided: {error}")
             except RPCError as error:
-                return Line(workflow_id, done=False, text=f"not decided: {_no_answer(error)}")
+                return Line(workflow_id, done=False, text=f"not decided: {temporal_said(error)}")
 
     async def _decide(self, workflow_id: str, decision: Decision, provider_reference: str | None) -> Line:
         run = await newest_run(self._client, workflow_id)
@@ -115,7 +115,7 @@ class Decider:
                 return True, f"{_STANDS}; its workflow is {run.status}, so nothing is sent for it"
             return await self._reopen(workflow_id, run, f"decided {decision.action} by {decision.by}")
         except RPCError as error:
-            return False, f"{_STANDS}; {_no_answer(error)}"
+            return False, f"{_STANDS}; {temporal_said(error)}"
 
     async def _reopen(self, workflow_id: str, run: Run, reason: str) -> tuple[bool, str]:
         try:
@@ -123,7 +123,7 @@ class Decider:
         except RPCError as error:
             return (
                 False,
-                f"its workflow {run.ending} and was not opened again ({_no_answer(error)}); give the command again",
+                f"its workflow {run.ending} and was not opened again ({temporal_said(error)}); give the command again",
             )
         return True, f"its workflow {run.ending} and is open again"
 
@@ -171,7 +171,3 @@ def _not_yet(progress: _Progress, action: Action) -> str:
     if progress.refused_because is not None:
         return f"its workflow does not take it yet: {progress.refused_because}"
     return f"no worker took it within {limits.DECISION_TIMEOUT_S:g} s"
-
-
-def _no_answer(error: RPCError) -> str:
-    return f"Temporal: {error.status.name.lower().replace('_', ' ')}: {error.message}"

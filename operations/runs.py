@@ -95,3 +95,8 @@ async def _reset_point(client: Client, workflow_id: str, run_id: str) -> int:
             return event.event_id
         last = event.event_id
     return last
+
+
+def temporal_said(error: RPCError) -> str:
+    """A call to Temporal that failed, in one line."""
+    return f"Temporal: {error.status.name.lower().replace('_', ' ')}: {error.message}"

@@ -11,7 +11,7 @@ from typing import TypeVar, assert_never
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from recharge import limits
@@ -169,7 +169,7 @@ class RechargeWorkflow:
             found = await handle
         except (ActivityError, ApplicationError, CancelledError) as error:
             # Temporal tries nothing again that is to be cancelled: a try that fails at that moment ends the activity by its own error.
-            if not is_cancelled_exception(error) and _ends_the_workflow(error):
+            if _ends_the_workflow(error):
                 raise
             return await self._look(record)
         return found if found.state in FINAL_STATES else await self._look(record)
@@ -269,8 +269,8 @@ async def _in_the_ledger(name: str, task: object, result_type: type[_T], summary
 
 
 def _ends_the_workflow(error: FailureError) -> bool:
-    """Tell whether an activity failed by what only a person can mend. A local one raises its own error, a regular one wraps it."""
-    cause = error.cause if isinstance(error, ActivityError) else error
+    """Tell whether an activity failed by what only a person can mend."""
+    cause = telling.cause_of(error)
     return isinstance(cause, ApplicationError) and cause.non_retryable
 
 

@@ -46,9 +46,14 @@ def result(finding: Finding) -> str:
     return f"{finding.state}: {finding.said}"
 
 
+def cause_of(error: exceptions.FailureError) -> BaseException:
+    """Why an activity failed. A local one raises its own error, a regular one wraps it."""
+    return error.cause if isinstance(error, exceptions.ActivityError) and error.cause is not None else error
+
+
 def without_outcome(error: exceptions.FailureError) -> str:
     """Why an attempt ended without an outcome, for people."""
-    cause = error.cause if isinstance(error, exceptions.ActivityError) and error.cause is not None else error
+    cause = cause_of(error)
     if isinstance(cause, exceptions.TimeoutError):
         return "the worker was lost before it could tell an outcome"
     return f"no outcome: {cause}"

@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.ledger.audited import AuditedAction, AuditedAttempt, AuditedLookup, AuditedRow
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
+from activities.ledger.gaps import read_accepted
 from activities.ledger.rows import NOW
-from activities.ledger.tables import accepted_gaps, attempts, lookups, operator_actions, recharges
+from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge import limits
 from recharge.contract import Ordering
 from recharge.outcome import Outcome, State, Verdict
@@ -62,9 +63,8 @@ class AuditReader(LedgerEngine):
         """The offsets that a person has accepted as lost: partition, first and last offset, both included."""
 
         async def work(connection: AsyncConnection) -> list[tuple[int, int, int]]:
-            columns = (accepted_gaps.c.partition_id, accepted_gaps.c.first_offset, accepted_gaps.c.last_offset)
-            query = select(*columns).where(accepted_gaps.c.source == source, accepted_gaps.c.topic == topic)
-            return [(partition, first, last) for partition, first, last in await connection.execute(query)]
+            found = await read_accepted(connection, source, topic)
+            return [(each.gap.partition, each.gap.first, each.gap.last) for each in found]
 
         return await self.transact(work)
 

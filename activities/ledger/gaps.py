@@ -56,15 +56,7 @@ class Gaps(LedgerEngine):
         """The gaps that were accepted, in the order of partition and offset. They may overlap."""
 
         async def work(connection: AsyncConnection) -> Sequence[AcceptedGap]:
-            query = (
-                select(accepted_gaps)
-                .where(accepted_gaps.c.source == source, accepted_gaps.c.topic == topic)
-                .order_by(accepted_gaps.c.partition_id, accepted_gaps.c.first_offset, accepted_gaps.c.id)
-            )
-            return [
-                _accepted(Gap(source, topic, row["partition_id"], row["first_offset"], row["last_offset"]), row)
-                for row in (await connection.execute(query)).mappings().all()
-            ]
+            return await read_accepted(connection, source, topic)
 
         return await self.transact(work)
 
@@ -100,6 +92,19 @@ class Gaps(LedgerEngine):
             return found
 
         return await self.transact(work)
+
+
+async def read_accepted(connection: AsyncConnection, source: str, topic: str) -> Sequence[AcceptedGap]:
+    """The gaps that were accepted, in the order of partition and offset."""
+    query = (
+        select(accepted_gaps)
+        .where(accepted_gaps.c.source == source, accepted_gaps.c.topic == topic)
+        .order_by(accepted_gaps.c.partition_id, accepted_gaps.c.first_offset, accepted_gaps.c.id)
+    )
+    return [
+        _accepted(Gap(source, topic, row["partition_id"], row["first_offset"], row["last_offset"]), row)
+        for row in (await connection.execute(query)).mappings()
+    ]
 
 
 async def _accepted_before(connection: AsyncConnection, gap: Gap) -> RowMapping | None:

@@ -4,11 +4,9 @@ import asyncio
 import csv
 import io
 import itertools
-import json
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,7 +25,6 @@ from app import operate_runs, process
 from app.environment import AuditEnvironment, load
 from app.main import cli
 from devstack.processes import wait_until
-from devstack.server import minimal_environment
 from devstack.site import Site
 from devstack.stack import Devstack
 from ingest.kafka import TopicScan
@@ -47,45 +44,17 @@ from recharge.contract import (
 from tests.conftest import SiteMaker
 from tests.integration.stub_workflow import StubWorkflow
 from tests.integration.test_end_to_end import LOOKUP_PROFILE, drained, produce
+from tests.support import command
 from tests.support.audited import BEGAN_AT, TRUE_FINGERPRINT, Scenario, scenarios
+from tests.support.command import Told
 from tests.support.intake import FINAL_TIMEOUT_S, Corner
 from tests.support.records import record as stub_record
 from tests.support.records import value
 
-COMMAND_TIMEOUT_S = 60.0
-
-
-@dataclass
-class Told:
-    """How the command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
 
 async def ask(site: Site, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Told:
     """Run `recharge audit` as a person would."""
-    command = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "app", "audit", *arguments),
-        env=minimal_environment() | site.environment | dict(environment or {}),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(COMMAND_TIMEOUT_S):
-            out, err = await command.communicate(stdin)
-    finally:
-        if command.returncode is None:
-            command.kill()
-            await command.wait()
-    assert command.returncode is not None
-    return Told(command.returncode, out.decode(), err.decode())
+    return await command.ask("audit", *arguments, environment=site.environment | dict(environment or {}), stdin=stdin)
 
 
 @asynccontextmanager

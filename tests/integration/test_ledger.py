@@ -294,6 +294,18 @@ async def test_a_late_answer_after_another_attempt_is_kept_beside_it(
     assert found == [(1, "unknown", "charged"), (2, "charged", None)]
 
 
+async def given_up_by_a_skip(ledger: Ledger, decisions: Decisions, one: RecordInput) -> Opened:
+    """An open attempt whose record a person skips, as soon as that may be decided."""
+    attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
+    assert isinstance(attempt, Opened)
+
+    async def is_skipped() -> bool:
+        return (await decide(decisions, one, Action.SKIP)).refused_because is None
+
+    await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
+    return attempt
+
+
 @pytest.mark.parametrize(
     ("outcome", "kept"),
     [(Outcome.CHARGED, ("unknown", "charged")), (Outcome.REFUSED, ("refused", "refused"))],
@@ -302,13 +314,7 @@ async def test_an_answer_after_a_final_state_never_changes_it_and_is_kept(
     stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions, outcome: Outcome, kept: tuple[str, str]
 ) -> None:
     one = record(site.source, 1)
-    attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
-    assert isinstance(attempt, Opened)
-
-    async def is_skipped() -> bool:
-        return (await decide(decisions, one, Action.SKIP)).refused_because is None
-
-    await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
+    attempt = await given_up_by_a_skip(ledger, decisions, one)
     await ledger.record_result(one, await not_opened(ledger, one))
     with structlog.testing.capture_logs() as logs:
         finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
@@ -325,13 +331,7 @@ async def test_a_late_charge_outranks_a_skip_that_has_not_taken_effect(
     site: Site, ledger: Ledger, decisions: Decisions
 ) -> None:
     one = record(site.source, 1)
-    attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
-    assert isinstance(attempt, Opened)
-
-    async def is_skipped() -> bool:
-        return (await decide(decisions, one, Action.SKIP)).refused_because is None
-
-    await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
+    attempt = await given_up_by_a_skip(ledger, decisions, one)
     finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "as told", 200))
     result = await ledger.record_result(one, finding)
     assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.LATE_ANSWER)

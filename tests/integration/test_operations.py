@@ -6,7 +6,6 @@ All tests share one site with our own worker and intake. Each has partitions of 
 import asyncio
 import itertools
 import json
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -23,7 +22,6 @@ from activities.migrations import migrate
 from app import process
 from app.main import cli
 from devstack.processes import ManagedProcess, wait_until
-from devstack.server import minimal_environment
 from devstack.simulator.events import Post
 from devstack.site import Site
 from devstack.stack import Devstack
@@ -33,28 +31,17 @@ from operations.web_ui import WebUi
 from recharge import limits
 from recharge.contract import Decision
 from recharge.outcome import Action
+from tests.support import command
+from tests.support.command import Told
 from tests.support.records import value
 
 PARTITIONS = 30
 TIMEOUT_S = 60.0
-COMMAND_TIMEOUT_S = 60.0
 PROFILE = {"RECHARGE_PROVIDER__TIMEOUT_S": "3", "RECHARGE_PROVIDER__PROCESSING_TIME_S": "2"}
 DOUBT = "status:500"
 """Under a provider without promises nobody knows what a 500 means."""
 NUMBERS = ("600111222", "600333444")
 PERSON = ("--by", "alice", "--note", "asked the provider")
-
-
-@dataclass
-class Told:
-    """How a command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass
@@ -78,23 +65,7 @@ class Office:
 
     async def ask(self, *arguments: str, stdin: bytes = b"", **environment: str) -> Told:
         """Run a command as a person would."""
-        command = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "app", *arguments),
-            env=minimal_environment() | self.site.environment | environment,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(COMMAND_TIMEOUT_S):
-                out, err = await command.communicate(stdin)
-        finally:
-            if command.returncode is None:
-                command.kill()
-                await command.wait()
-        assert command.returncode is not None
-        return Told(command.returncode, out.decode(), err.decode())
+        return await command.ask(*arguments, environment=self.site.environment | environment, stdin=stdin)
 
     async def row(self, workflow_id: str, columns: str = "state") -> tuple[Any, ...]:
         found = await self.stack.mysql.execute(

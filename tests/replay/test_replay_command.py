@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import quote
 
 import pytest
@@ -20,7 +18,6 @@ from typer.testing import CliRunner
 from app import process
 from app.main import cli
 from devstack.processes import wait_until
-from devstack.server import minimal_environment
 from devstack.stack import Devstack
 from operations import histories
 from operations.histories import Recorded, parse
@@ -39,52 +36,27 @@ from recharge.outcome import State
 from tests.replay.changed_workflow import ForgetsTheBackoff, NeverTells, PausesFirst
 from tests.replay.record import HISTORIES, show
 from tests.replay.scenarios import IN_DOUBT, scenarios
+from tests.support import command
+from tests.support.command import Told
 from tests.support.records import record
 from tests.workflow.stage import Stage, not_answered
 from workflows.recharge import RechargeWorkflow
 
 NUMBERS = ("600111222", "600333444")
-COMMAND_TIMEOUT_S = 60.0
 WITH_A_CHANGED_WORKFLOW = (
     "import workflows.recharge; from tests.replay.changed_workflow import {name}; "
     "workflows.recharge.RechargeWorkflow = {name}; from app.main import main; main()"
 )
 
 
-@dataclass
-class Told:
-    """How the command ended, and what it said."""
-
-    status: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 async def ask(
     *arguments: str, stdin: bytes = b"", workflow: str | None = None, server: Mapping[str, str] | None = None
 ) -> Told:
     """Run `recharge replay` as a person would, with the workflow of a changed build where one is named."""
-    start = ("-m", "app") if workflow is None else ("-c", WITH_A_CHANGED_WORKFLOW.format(name=workflow))
-    command = await asyncio.create_subprocess_exec(
-        *(sys.executable, *start, "replay", *arguments),
-        env=minimal_environment() | dict(server or {}),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(COMMAND_TIMEOUT_S):
-            out, err = await command.communicate(stdin)
-    finally:
-        if command.returncode is None:
-            command.kill()
-            await command.wait()
-    assert command.returncode is not None
-    assert not any(number in (out + err).decode() for number in NUMBERS)
-    return Told(command.returncode, out.decode(), err.decode())
+    start = command.AS_A_MODULE if workflow is None else ("-c", WITH_A_CHANGED_WORKFLOW.format(name=workflow))
+    told = await command.ask("replay", *arguments, environment=server or {}, stdin=stdin, start=start)
+    assert not any(number in told.out + told.err for number in NUMBERS)
+    return told
 
 
 def replaying(changed: type) -> Replay:
@@ -266,7 +238,7 @@ async def test_workflows_of_the_server_are_replayed_while_they_are_open(stack: D
             in_doubt = await histories.count(client, f"{found} AND RechargeStatus = 'in_doubt'")
             return in_doubt == 1 and await histories.count(client, found) == 3
 
-        await wait_until(listed, COMMAND_TIMEOUT_S, "the three workflows can be found")
+        await wait_until(listed, command.COMMAND_TIMEOUT_S, "the three workflows can be found")
         doubts = f"{found} AND RechargeStatus='in_doubt'"
         ours, broken, all_of_them, none = await asyncio.gather(
             ask("--query", f"{found} AND WorkflowType = '{WORKFLOW_TYPE}'", "--json", server=server),
@@ -310,7 +282,7 @@ async def test_workflows_of_the_server_are_replayed_while_they_are_open(stack: D
 def downloaded(stack: Devstack, workflow_id: str) -> bytes:
     """A history as the Web UI's download has it: the events of its own API's answer, in one object."""
     path = f"namespaces/{stack.temporal.namespace}/workflows/{quote(workflow_id, safe='')}/history"
-    with urllib.request.urlopen(f"{stack.temporal.ui_url}/api/v1/{path}", timeout=COMMAND_TIMEOUT_S) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{stack.temporal.ui_url}/api/v1/{path}", timeout=command.COMMAND_TIMEOUT_S) as answer:  # noqa: S310
         events = json.load(answer)["history"]["events"]
     return json.dumps({"events": events}).encode()
 
