@@ -55,8 +55,8 @@ class KafkaBroker(ManagedServer):
     ) -> None:
         super().__init__("kafka", folder, _TERMINATE_TIMEOUT_S)
         self.ca_file = certificates.ca_file
-        self._installation = installation
-        self._certificates = certificates
+        self.installation = installation
+        self.certificates = certificates
         self._port, self._controller_port = self._reserve_port(), self._reserve_port()
         self.proxied = tuple(
             ProxiedListener(f"PROXIED{number}", self._reserve_port(), self._reserve_port())
@@ -69,6 +69,22 @@ class KafkaBroker(ManagedServer):
     def bootstrap_servers(self) -> str:
         """Host and port of the listener for clients."""
         return f"127.0.0.1:{self._port}"
+
+    @property
+    def node_id(self) -> int:
+        """The broker's number in the cluster."""
+        return 1
+
+    @property
+    def controller_voters(self) -> str:
+        """Where the cluster's controller is, as another broker's settings have it."""
+        return f"{self.node_id}@127.0.0.1:{self._controller_port}"
+
+    @property
+    def cluster_id(self) -> str:
+        """The id that the data folder was formatted with; the broker must have been started once."""
+        properties = (self.folder / "data" / "meta.properties").read_text().splitlines()
+        return next(line.removeprefix("cluster.id=") for line in properties if line.startswith("cluster.id="))
 
     def password(self, user: str) -> str:
         """The password of one of the three users; it stays the same for the folder."""
@@ -102,6 +118,10 @@ class KafkaBroker(ManagedServer):
         """Write records of (key, value, partition, headers) with `acks=all`; each one's partition and offset."""
         return await self._admin.produce(topic, records)
 
+    async def coordinator(self, group: str) -> int:
+        """The number of the broker that coordinates a consumer group."""
+        return await self._admin.coordinator(group)
+
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         """The committed offset of each partition that has one."""
         return await self._admin.committed(group, topic)
@@ -117,7 +137,7 @@ class KafkaBroker(ManagedServer):
     async def stop(self) -> None:
         """End the broker gracefully, and keep the archive of classes where it has written one."""
         await super().stop()
-        archive = self._installation.class_archive
+        archive = self.installation.class_archive
         if self._new_class_archive.exists():
             if self._process is not None and self._process.returncode == _ENDED_BY_SIGTERM and not archive.exists():
                 arriving = archive.with_name(f".{archive.name}.{self.pid}")
@@ -139,9 +159,7 @@ class KafkaBroker(ManagedServer):
 
     async def _format(self) -> None:
         """Write the empty data folder, with the users' credentials in it."""
-        arguments = ["format", "--cluster-id", new_cluster_id(), "--config", str(self.folder / "server.properties")]
-        for user in _USERS:
-            arguments += ["--add-scram", f"{_MECHANISM}=[name={user},password={self.password(user)}]"]
+        arguments = ["format", "--config", str(self.folder / "server.properties"), *self._format_arguments()]
         # Its output repeats the users' stored keys, so it is kept only where it explains a failure.
         log_file = self.folder / "kafka-format.log"
         process = self._start_java("kafka-format", "kafka.tools.StorageTool", arguments, log_file)
@@ -154,24 +172,31 @@ class KafkaBroker(ManagedServer):
         finally:
             await process.kill_and_wait()
 
+    def _format_arguments(self) -> list[str]:
+        """What makes this broker the first one of a new cluster."""
+        arguments = ["--cluster-id", new_cluster_id()]
+        for user in _USERS:
+            arguments += ["--add-scram", f"{_MECHANISM}=[name={user},password={self.password(user)}]"]
+        return arguments
+
     def _launch(self) -> ManagedProcess:
         return self._start_java(self.name, "kafka.Kafka", [str(self.folder / "server.properties")], self.log_file)
 
     def _start_java(self, name: str, main_class: str, arguments: Sequence[str], log_file: Path) -> ManagedProcess:
         # Passwords go by a file that only its owner may read; everybody may read a command line.
-        argv = [*self._archive_options(name), *self._installation.options, main_class, *arguments]
+        argv = [*self._archive_options(name), *self.installation.options, main_class, *arguments]
         argument_file = self._write_private(f"{name}.arguments", "".join(f'"{each}"\n' for each in argv))
         return ManagedProcess.start(
             name,
-            [str(self._installation.java), f"@{argument_file}"],
+            [str(self.installation.java), f"@{argument_file}"],
             minimal_environment(),
             log_file,
             self.folder,
         )
 
     def _archive_options(self, name: str) -> list[str]:
-        if self._installation.class_archive.exists():
-            return [f"-XX:SharedArchiveFile={self._installation.class_archive}"]
+        if self.installation.class_archive.exists():
+            return [f"-XX:SharedArchiveFile={self.installation.class_archive}"]
         return [f"-XX:ArchiveClassesAtExit={self._new_class_archive}"] if name == self.name else []
 
     async def _wait_until_ready(self, process: ManagedProcess) -> None:
@@ -188,8 +213,8 @@ class KafkaBroker(ManagedServer):
     def _settings(self) -> dict[str, str]:
         return self._proxied_settings(self._listener_settings()) | {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "node.id": str(self.node_id),
+            "controller.quorum.voters": self.controller_voters,
             "log.dirs": str(self.folder / "data"),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             # The controller's own connections are plain and so anonymous; its listener is on loopback only.
@@ -213,7 +238,7 @@ class KafkaBroker(ManagedServer):
     def _listener_settings(self) -> dict[str, str]:
         scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
         login = f'{scram} required username="{ADMIN}" password="{self.password(ADMIN)}";'
-        key_file, cert_file = self._certificates.key_file, self._certificates.cert_file
+        key_file, cert_file = self.certificates.key_file, self.certificates.cert_file
         client = "listener.name.client"
         return {
             "listeners": f"CLIENT://{self.bootstrap_servers},CONTROLLER://127.0.0.1:{self._controller_port}",

@@ -15,6 +15,7 @@ from aiokafka.errors import (
     TopicAlreadyExistsError,
     for_code,
 )
+from aiokafka.protocol.api import Request, Response
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from devstack.errors import DevstackError, WaitTimeoutError
@@ -78,6 +79,26 @@ class KafkaAdmin:
                 except _COORDINATOR_ERRORS:
                     # The broker is still making or reading the topic of offsets.
                     await asyncio.sleep(_POLL_INTERVAL_S)
+
+    async def coordinator(self, group: str) -> int:
+        """The number of the broker that coordinates a consumer group."""
+        async with self._admin() as admin:
+            while True:
+                try:
+                    return int(await admin.find_coordinator(group))
+                except _COORDINATOR_ERRORS:
+                    await asyncio.sleep(_POLL_INTERVAL_S)
+
+    async def leaders(self, topic: str) -> dict[int, int]:
+        """For each partition the number of the broker that leads it."""
+        async with self._admin() as admin:
+            (described,) = await admin.describe_topics([topic])
+        return {each["partition"]: each["leader"] for each in described["partitions"]}
+
+    async def ask_controller(self, request: Request) -> Response:
+        """Send a message for which aiokafka's client has no method."""
+        async with self._admin() as admin:
+            return await admin._send_to_controller(request)  # noqa: SLF001 - only the messages are public
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
         """For each partition the offset that its next record will have."""
