@@ -28,7 +28,9 @@ class DeadLetters:
         self._topic = settings.dead_letters
         self._writer: RecordWriter | None = None
         self._lock = asyncio.Lock()
-        self._outage = Outage(_log, "no dead letter can be written; waiting", "dead letters are written again")
+        self._outage = Outage(
+            _log, f"no dead letter can be written to {self._topic}; waiting", "dead letters are written again"
+        )
 
     async def publish(self, kafka_record: KafkaRecord, record: RecordInput, result: RechargeResult) -> None:
         """Write one dead letter and return when every in-sync replica has it.

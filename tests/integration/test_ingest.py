@@ -3,6 +3,7 @@
 import asyncio
 import functools
 
+import pytest
 import structlog.testing
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -13,6 +14,7 @@ from recharge import limits
 from tests.integration.conftest import CornerMaker
 from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged, some_started
 from tests.support.records import value
+from tests.support.service import stopped, until_logged
 
 ACCOUNT_ORDER = {"RECHARGE_INGEST__ORDERING": "account"}
 STATIC_MEMBER = {"RECHARGE_KAFKA__GROUP_INSTANCE_ID": "test-0"}
@@ -227,6 +229,26 @@ async def test_an_offset_is_committed_only_after_its_dead_letter_is_acknowledged
     position = [texts[f"recharge-{name}"] for name in ("source", "topic", "partition", "offset")]
     assert position == [corner.site.source.encode(), corner.site.topic.encode(), b"0", b"0"]
     assert len(texts["recharge-fingerprint"] or b"") == 64
+
+
+@pytest.mark.long
+async def test_a_dead_letter_topic_that_is_deleted_while_it_is_needed_holds_the_offset_until_it_is_made_again(
+    corner: Corner,
+) -> None:
+    dead_letters = f"{corner.site.topic}.dlt"
+    await corner.stack.kafka.produce(corner.site.topic, [(b"key", b"first", 0, [])])
+    process = corner.site.spawn("ingest")
+    await corner.until_drained()
+    await corner.delete_topic(dead_letters)
+    await corner.stack.kafka.produce(corner.site.topic, [(b"key", b"second", 0, [])])
+    await until_logged(process, f"no dead letter can be written to {dead_letters}")
+    assert await corner.status(0, 1) is WorkflowExecutionStatus.COMPLETED
+    assert await corner.committed() == {0: 1}
+    await corner.stack.kafka.create_topic(corner.site.topic, 1)
+    await corner.until_drained()
+    (letter,) = await corner.stack.kafka.read_all(dead_letters)
+    assert letter.value == b"second"
+    await stopped([process])
 
 
 async def _limit_dead_letters(corner: Corner, bytes_max: str) -> None:

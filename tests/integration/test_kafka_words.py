@@ -118,22 +118,14 @@ async def test_a_ca_file_that_is_none(corner: Corner, tmp_path: Path) -> None:
 
 async def test_a_topic_that_does_not_exist(corner: Corner) -> None:
     # Of a topic that it may describe the user hears that it is missing; of any other that it lacks the permission.
-    await _delete_topic(corner, f"{corner.site.topic}.dlt")
+    await corner.delete_topic(f"{corner.site.topic}.dlt")
     async with Cluster(corner.settings().kafka) as cluster:
         with pytest.raises(words.TopicMissing) as missing:
             await cluster.check_topics()
     assert_one_line(missing.value, f"{corner.site.topic}.dlt", "RECHARGE_KAFKA__DEAD_LETTER_TOPIC")
-    await _delete_topic(corner, corner.site.topic)
+    await corner.delete_topic(corner.site.topic)
     with pytest.raises(words.TopicMissing, match="RECHARGE_KAFKA__TOPIC"):
         await asyncio.wait_for(intake(corner.client, corner.settings(), eager=False).run(asyncio.Event()), 30)
-
-
-async def _delete_topic(corner: Corner, topic: str) -> None:
-    async with corner.kafka_admin() as admin:
-        await admin.delete_topics([topic])
-        async with asyncio.timeout(30):
-            while topic in await admin.list_topics():  # noqa: ASYNC110  # a server is asked, not a task
-                await asyncio.sleep(0.1)
 
 
 async def test_a_compacted_topic(corner: Corner) -> None:

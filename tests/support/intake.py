@@ -138,6 +138,14 @@ class Corner:
                 assert earlier.close_time is not None
                 assert later.start_time >= earlier.close_time, f"{later.id} began before {earlier.id} was final"
 
+    async def delete_topic(self, topic: str) -> None:
+        """Delete a topic, and wait until Kafka does not list it any more."""
+        async with self.kafka_admin() as admin:
+            await admin.delete_topics([topic])
+            async with asyncio.timeout(FINAL_TIMEOUT_S):
+                while topic in await admin.list_topics():  # noqa: ASYNC110  # a server is asked, not a task
+                    await asyncio.sleep(0.1)
+
     async def move_group(self, offsets: Mapping[int, int]) -> None:
         """Set the group's committed offsets, as an operator does while the group is stopped."""
         consumer = AIOKafkaConsumer(
