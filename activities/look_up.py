@@ -9,7 +9,7 @@ from activities.failures import backoff_s, from_ledger, not_answered
 from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError, LookupFacts
 from activities.provider import Provider
-from recharge import limits
+from recharge import limits, tracing
 from recharge.contract import LOOK_UP_ACTIVITY, Finding, LookUpTask, RecordInput
 from recharge.outcome import FINAL_STATES, State
 from recharge.sending import NotFoundRules
@@ -53,7 +53,9 @@ class LookUp:
             return facts.finding, None
         if due_at > facts.now or facts.attempt is None:
             return facts.finding, (due_at - facts.now).total_seconds()
-        reading = await self._provider.look_up(record.workflow_id)
+        with tracing.span("GET look-up", tracing.Kind.CLIENT) as span:
+            reading = await self._provider.look_up(record.workflow_id)
+            span.note("recharge.lookup", reading.answer)
         log.info(
             "provider looked up",
             workflow_id=record.workflow_id,

@@ -1,7 +1,6 @@
 """When a call may leave: only after the ledger opened an attempt for it, once for each attempt, and not after its deadline."""
 
 import asyncio
-import hashlib
 import secrets
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError, LedgerUnavailable, Opened
 from activities.profile import Answer, Call
 from activities.provider import Provider, boottime_s
-from recharge import limits
+from recharge import limits, tracing
 from recharge.contract import RECHARGE_ACTIVITY, Finding, RechargeTask, RecordInput
 from recharge.outcome import State
 
@@ -63,7 +62,7 @@ class Recharge:
             log.info("nothing is sent", workflow_id=record.workflow_id, state=opened.state, said=opened.said)
             return opened
         log.info("attempt opened", workflow_id=record.workflow_id, attempt=opened.number)
-        answer = await self._provider.send(_call(record, opened, deadline_s))
+        answer = await self._send(record, opened, deadline_s)
         log.info(
             "attempt answered",
             workflow_id=record.workflow_id,
@@ -77,6 +76,20 @@ class Recharge:
             # Nothing was carried out, or the provider ignores a repetition: it is sent again, but not without a pause.
             return replace(finding, state=State.RETRYING, said=answer.said, status=answer.status)
         return finding
+
+    async def _send(self, record: RecordInput, opened: Opened, deadline_s: float) -> Answer:
+        span_id = opened.token[:16]
+        place = tracing.Place(tracing.record_place(record.workflow_id, record.traceparent).trace_id, span_id)
+        facts = {"recharge.attempt": opened.number}
+        with tracing.span("POST recharge", tracing.Kind.CLIENT, at=place, attributes=facts) as span:
+            traceparent = span.traceparent or tracing.attempt_traceparent(
+                record.workflow_id, record.traceparent, span_id
+            )
+            answer = await self._provider.send(_call(record, opened, deadline_s, traceparent))
+            span.note("recharge.outcome", answer.outcome)
+            if answer.status is not None:
+                span.note("http.response.status_code", answer.status)
+        return answer
 
     async def _close(self, record: RecordInput, opened: Opened, answer: Answer) -> Finding:
         """Write the answer down, however long the ledger is away: it is known here and nowhere else."""
@@ -109,20 +122,11 @@ async def _to_its_end(call: asyncio.Task[Finding]) -> Finding:
         return await asyncio.shield(call)
 
 
-def _call(record: RecordInput, opened: Opened, deadline_s: float) -> Call:
+def _call(record: RecordInput, opened: Opened, deadline_s: float, traceparent: str) -> Call:
     return Call(
         reference=record.workflow_id,
         body=record.raw_value or b"",
-        traceparent=_traceparent(record, opened.token),
+        traceparent=traceparent,
         deadline_boottime_s=deadline_s,
         after_unknown=opened.after_unknown,
     )
-
-
-def _traceparent(record: RecordInput, token: str) -> str:
-    """The W3C header of this call: the record's own trace where it brought one, else one that its workflow id names."""
-    if record.traceparent is not None:
-        version, trace_id, _, flags = record.traceparent.split("-")
-        return f"{version}-{trace_id}-{token[:16]}-{flags}"
-    trace_id = hashlib.sha256(record.workflow_id.encode()).hexdigest()[:32]
-    return f"00-{trace_id}-{token[:16]}-00"

@@ -8,6 +8,7 @@ from temporalio.client import Client
 from app.environment import IngestEnvironment
 from app.process import unless_stopped
 from app.temporal import connect
+from app.tracing import traced
 from ingest.consumer import Ingester
 from ingest.starter import Starter
 
@@ -16,8 +17,9 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: IngestEnvironment, stop: asyncio.Event) -> None:
     """Read the topic until `stop` is set, then commit what is final and leave the rest to the next start."""
-    client = await unless_stopped(stop, connect())
-    await intake(client, settings, eager=False).run(stop)
+    async with traced("recharge-ingest"):
+        client = await unless_stopped(stop, connect())
+        await intake(client, settings, eager=False).run(stop)
     log.info("intake has stopped")
 
 

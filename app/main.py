@@ -29,6 +29,7 @@ from app.produce import ProduceProblem
 from app.replay_commands import replay_commands
 from app.setting_problems import SettingsError
 from app.temporal import TemporalProblem
+from app.tracing import TracingProblem
 from ingest.errors import IntakeProblem
 from operations.errors import Refused
 
@@ -163,7 +164,7 @@ def main() -> NoReturn:
         process.leave(process.EXIT_FAILED)
     except (SettingsError, ProviderProblem) as error:
         _refuse(str(error), process.EXIT_USAGE)
-    except (LedgerError, TemporalProblem, IntakeProblem, ProduceProblem, HttpProblem, Refused) as error:
+    except (LedgerError, TemporalProblem, IntakeProblem, ProduceProblem, HttpProblem, TracingProblem, Refused) as error:
         _refuse(f"recharge: {error}", process.EXIT_FAILED)
     except KeyboardInterrupt:
         process.leave(process.EXIT_SIGNAL_BASE + 2)

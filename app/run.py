@@ -8,6 +8,7 @@ from app.environment import RunEnvironment
 from app.ingest import intake
 from app.process import unless_stopped
 from app.temporal import connect
+from app.tracing import traced
 from app.workers import worker
 
 log = structlog.get_logger(__name__)
@@ -15,7 +16,8 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: RunEnvironment, stop: asyncio.Event) -> None:
     """Work until `stop` is set: the intake ends first, since its records in flight need the worker."""
-    client = await unless_stopped(stop, connect())
-    async with worker(client, settings, stop):
-        await intake(client, settings, eager=True).run(stop)
+    async with traced("recharge-run"):
+        client = await unless_stopped(stop, connect())
+        async with worker(client, settings, stop):
+            await intake(client, settings, eager=True).run(stop)
     log.info("intake and worker have stopped")

@@ -7,6 +7,7 @@ import structlog
 from app.environment import WorkerEnvironment
 from app.process import unless_stopped
 from app.temporal import connect
+from app.tracing import traced
 from app.workers import worker
 
 log = structlog.get_logger(__name__)
@@ -14,7 +15,8 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: WorkerEnvironment, stop: asyncio.Event) -> None:
     """Work until `stop` is set, then finish what is in flight."""
-    client = await unless_stopped(stop, connect())
-    async with worker(client, settings, stop):
-        await stop.wait()
+    async with traced("recharge-worker"):
+        client = await unless_stopped(stop, connect())
+        async with worker(client, settings, stop):
+            await stop.wait()
     log.info("worker has stopped")

@@ -21,7 +21,8 @@ from app.alarms import Alarms, serve_metrics
 from app.environment import WorkerEnvironment
 from app.process import unless_stopped
 from app.temporal import check_search_attributes
-from recharge import limits
+from app.tracing import TracingInterceptor
+from recharge import limits, tracing
 from recharge.contract import calls_task_queue
 from recharge.sending import KeyRules
 from recharge.settings import DuplicateProtection, ProviderSettings
@@ -103,6 +104,7 @@ def _temporal_workers(
     # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
     shutdown_timeout = timedelta(seconds=timeout_s + limits.ACTIVITY_SLACK_S)
     heartbeat_throttle = timedelta(seconds=limits.HEARTBEAT_THROTTLE_S)
+    interceptors = [TracingInterceptor()] if tracing.is_on() else []
     workflows = Worker(
         client,
         task_queue=settings.temporal.task_queue,
@@ -113,6 +115,7 @@ def _temporal_workers(
             RecordResult(ledger).record_result,
             Hold(ledger).hold,
         ],
+        interceptors=interceptors,
         # The sandbox loads the workflow's module anew for every record, a fifth of our work. It guards the tests instead,
         # where a forgotten import raises, and every recorded history is replayed.
         workflow_runner=UnsandboxedWorkflowRunner(),
@@ -128,6 +131,7 @@ def _temporal_workers(
         client,
         task_queue=calls_task_queue(settings.temporal.task_queue),
         activities=[recharge],
+        interceptors=interceptors,
         max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
         max_task_queue_activities_per_second=calls_per_s,
         max_heartbeat_throttle_interval=heartbeat_throttle,

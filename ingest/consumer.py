@@ -29,7 +29,7 @@ from ingest.retention import RetentionWatch
 from ingest.starter import Starter
 from ingest.starter_words import FingerprintMismatch
 from ingest.switch import Switch
-from recharge import limits
+from recharge import limits, tracing
 from recharge.outcome import DEAD_LETTER_STATES
 from recharge.settings import IngestSettings, KafkaSettings
 
@@ -265,10 +265,13 @@ class Membership:
     async def _carry_out(self, partition: AssignedPartition, record: OpenRecord) -> None:
         where = {"workflow_id": record.input.workflow_id, "partition": partition.number, "offset": record.input.offset}
         try:
-            result = await self._starter.carry_out(record.input, record.kafka.key, heard=self._switch.heard)
-            await self._switch.settle()
-            if result.state in DEAD_LETTER_STATES:
-                await self._dead_letters.publish(record.kafka, record.input, result)
+            with tracing.record_span(record.input) as span:
+                result = await self._starter.carry_out(record.input, record.kafka.key, heard=self._switch.heard)
+                span.note("recharge.state", result.state)
+                await self._switch.settle()
+                if result.state in DEAD_LETTER_STATES:
+                    with tracing.span("publish dead letter", tracing.Kind.PRODUCER):
+                        await self._dead_letters.publish(record.kafka, record.input, result)
         except FingerprintMismatch as problem:
             partition.stop(may_commit=True)
             _log.error("partition stands still", problem=str(problem), **where)

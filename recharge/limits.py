@@ -259,6 +259,14 @@ LOG_REPEAT_S = 300.0
 LOG_KIND_CHARS = 80
 """How long a library's line is not told again, and by how much of its text it is known. What is wrong is said in our own words."""
 
+# --- The traces -------------------------------------------------------------------------------------------------------
+
+TRACES_QUEUED_SPANS_MAX = 4096
+"""Spans that wait to be sent, about ten of each record. More are dropped: traces must never hold up money, nor fill the memory."""
+
+TRACES_FLUSH_S = 3.0
+"""How long a process that ends waits for its last spans to be taken. A collector that is away must not hold up a deployment."""
+
 # --- The audit --------------------------------------------------------------------------------------------------------
 
 AUDIT_FINDINGS_MAX = 10_000

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from activities.ledger.errors import LedgerContradiction, LedgerError, LedgerNotMigrated, LedgerUnavailable, LedgerUnfit
-from recharge import limits
+from recharge import limits, tracing
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,7 @@ _SESSION = (
     f"SET SESSION innodb_lock_wait_timeout = {limits.LEDGER_LOCK_WAIT_S}, time_zone = '+00:00', "
     "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 )
+_SPAN = {"db.system.name": "mysql"}
 _DURABILITY = {"innodb_flush_log_at_trx_commit": 1, "sync_binlog": 1, "read_only": 0, "super_read_only": 0}
 
 
@@ -140,8 +141,9 @@ class LedgerEngine:
         delay_s = limits.LEDGER_RETRY_FIRST_S
         for tried in range(1, limits.LEDGER_TRIES_MAX + 1):
             try:
-                async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
-                    answer = await work(connection)
+                with tracing.span("ledger transaction", tracing.Kind.CLIENT, attributes=_SPAN):
+                    async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
+                        answer = await work(connection)
             except LedgerError:
                 raise
             except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
