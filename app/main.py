@@ -12,6 +12,7 @@ from activities.provider import ProviderProblem
 from app import process
 from app.alarms import HttpProblem
 from app.audit_command import audit
+from app.deployment import Deployment, DeploymentProblem
 from app.environment import (
     Environment,
     IngestEnvironment,
@@ -68,22 +69,32 @@ def ingest() -> None:
     process.serve(lambda stop: run(settings, stop))
 
 
+DeploymentName = Annotated[
+    str | None, typer.Option("--deployment", help="The worker deployment that this process belongs to.", metavar="NAME")
+]
+BuildId = Annotated[
+    str | None, typer.Option(help="The build of it that this is; another one for every release.", metavar="ID")
+]
+
+
 @cli.command()
-def worker() -> None:
+def worker(deployment: DeploymentName = None, build_id: BuildId = None) -> None:
     """Carry recharges out: run the workflows and their activities."""
     from app.worker import run  # noqa: PLC0415
 
+    of = Deployment.of(deployment, build_id)
     settings = _settings(WorkerEnvironment)
-    process.serve(lambda stop: run(settings, stop))
+    process.serve(lambda stop: run(settings, stop, of))
 
 
 @cli.command("run")
-def run_both() -> None:
+def run_both(deployment: DeploymentName = None, build_id: BuildId = None) -> None:
     """Intake and worker in one process, on one Temporal client, with eager start."""
     from app.run import run  # noqa: PLC0415
 
+    of = Deployment.of(deployment, build_id)
     settings = _settings(RunEnvironment)
-    process.serve(lambda stop: run(settings, stop))
+    process.serve(lambda stop: run(settings, stop, of))
 
 
 @cli.command()
@@ -164,6 +175,8 @@ def main() -> NoReturn:
         process.leave(process.EXIT_FAILED)
     except (SettingsError, ProviderProblem) as error:
         _refuse(str(error), process.EXIT_USAGE)
+    except DeploymentProblem as error:
+        _refuse(f"recharge: {error}", process.EXIT_USAGE)
     except (LedgerError, TemporalProblem, IntakeProblem, ProduceProblem, HttpProblem, TracingProblem, Refused) as error:
         _refuse(f"recharge: {error}", process.EXIT_FAILED)
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from app.deployment import Deployment
 from app.environment import WorkerEnvironment
 from app.process import unless_stopped
 from app.temporal import connect
@@ -13,10 +14,10 @@ from app.workers import worker
 log = structlog.get_logger(__name__)
 
 
-async def run(settings: WorkerEnvironment, stop: asyncio.Event) -> None:
+async def run(settings: WorkerEnvironment, stop: asyncio.Event, deployment: Deployment | None = None) -> None:
     """Work until `stop` is set, then finish what is in flight."""
     async with traced("recharge-worker"):
         client = await unless_stopped(stop, connect())
-        async with worker(client, settings, stop):
+        async with worker(client, settings, stop, deployment):
             await stop.wait()
     log.info("worker has stopped")

@@ -18,6 +18,7 @@ from activities.provider import Provider
 from activities.recharge import Recharge
 from activities.record_result import RecordResult
 from app.alarms import Alarms, serve_metrics
+from app.deployment import Deployment
 from app.environment import WorkerEnvironment
 from app.process import unless_stopped
 from app.temporal import check_search_attributes
@@ -61,8 +62,12 @@ def key_rules(settings: ProviderSettings) -> KeyRules | None:
 
 
 @asynccontextmanager
-async def worker(client: Client, settings: WorkerEnvironment, stop: asyncio.Event) -> AsyncIterator[None]:
-    """A worker that runs while the body does. At the end it finishes its activities, and then every call that is still in flight.
+async def worker(
+    client: Client, settings: WorkerEnvironment, stop: asyncio.Event, deployment: Deployment | None
+) -> AsyncIterator[None]:
+    """A worker that runs while the body does, as one of a deployment's where there is one.
+
+    At the end it finishes its activities, and then every call that is still in flight.
 
     Raises Stopped where `stop` was set while the ledger was waited for.
     """
@@ -75,12 +80,15 @@ async def worker(client: Client, settings: WorkerEnvironment, stop: asyncio.Even
         await unless_stopped(stop, wait_for_ledger(ledger))
         await check_search_attributes(client)
         serve_metrics(settings.http)
-        workflows, sending = _temporal_workers(client, settings, ledger, provider, calls)
+        workflows, sending = _temporal_workers(client, settings, deployment, ledger, provider, calls)
         async with sending, workflows:
-            alarms = asyncio.create_task(Alarms(waiting, settings.provider).run())
+            watching = [asyncio.create_task(Alarms(waiting, settings.provider).run())]
+            if deployment is not None:
+                watching.append(asyncio.create_task(deployment.watch(client)))
             log.info("worker is polling", task_queue=settings.temporal.task_queue, ledger=ledger.where)
             yield
-            alarms.cancel()
+            for task in watching:
+                task.cancel()
             await asyncio.gather(workflows.shutdown(), sending.shutdown())
         await calls.drained()
     finally:
@@ -89,8 +97,13 @@ async def worker(client: Client, settings: WorkerEnvironment, stop: asyncio.Even
         await ledger.close()
 
 
-def _temporal_workers(
-    client: Client, settings: WorkerEnvironment, ledger: Ledger, provider: Provider, calls: CallsInFlight
+def _temporal_workers(  # what they are made of
+    client: Client,
+    settings: WorkerEnvironment,
+    deployment: Deployment | None,
+    ledger: Ledger,
+    provider: Provider,
+    calls: CallsInFlight,
 ) -> tuple[Worker, Worker]:
     """The worker of the workflows, and that of the calls, whose queue may have a rate to keep."""
     timeout_s, calls_per_s = settings.provider.timeout_s, settings.provider.calls_per_s
@@ -104,6 +117,7 @@ def _temporal_workers(
     # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
     shutdown_timeout = timedelta(seconds=timeout_s + limits.ACTIVITY_SLACK_S)
     heartbeat_throttle = timedelta(seconds=limits.HEARTBEAT_THROTTLE_S)
+    deployment_config = None if deployment is None else deployment.config()
     interceptors = [TracingInterceptor()] if tracing.is_on() else []
     workflows = Worker(
         client,
@@ -116,6 +130,7 @@ def _temporal_workers(
             Hold(ledger).hold,
         ],
         interceptors=interceptors,
+        deployment_config=deployment_config,
         # The sandbox loads the workflow's module anew for every record, a fifth of our work. It guards the tests instead,
         # where a forgotten import raises, and every recorded history is replayed.
         workflow_runner=UnsandboxedWorkflowRunner(),
@@ -132,6 +147,7 @@ def _temporal_workers(
         task_queue=calls_task_queue(settings.temporal.task_queue),
         activities=[recharge],
         interceptors=interceptors,
+        deployment_config=deployment_config,
         max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
         max_task_queue_activities_per_second=calls_per_s,
         max_heartbeat_throttle_interval=heartbeat_throttle,

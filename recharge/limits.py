@@ -164,6 +164,9 @@ LEDGER_RETRY_FIRST_S = 0.05
 ALARM_INTERVAL_S = 15.0
 """How often the waiting records are counted: the usual interval at which metrics are read."""
 
+DEPLOYMENT_POLL_S = 2.0
+"""How often a worker of a deployment asks whether its build is current: a person who has just made it so watches the log."""
+
 HORIZON_ALARM_SHARE = 0.5
 """At this share of the key's life, or of the time for which references can be looked up, a doubt becomes an alarm."""
 

@@ -92,7 +92,7 @@ async def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, activity._Def
     monkeypatch.setattr(workers, "check_search_attributes", is_there)
     settings = load(WorkerEnvironment, ENVIRONMENT)
     nobody = typing.cast("Client", object())
-    async with workers.worker(nobody, settings, asyncio.Event()):
+    async with workers.worker(nobody, settings, asyncio.Event(), None):
         pass
     return of_queue("recharge")
 
