@@ -38,6 +38,7 @@ check: $(INSTALLED) ## Lint, types, architecture, deployment files.
 	@$(BIN)/mypy
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/kubernetes-validate --strict --quiet -k 1.35 deploy/kubernetes/*.yaml
 
 format: $(INSTALLED) ## Format the code.
 	@$(BIN)/ruff check --fix-only -q $(PACKAGES)
