@@ -1,9 +1,9 @@
 """Topics, groups and records of the local broker, as its administrator: for setting up, for tests and the demo."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -11,6 +11,7 @@ from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     KafkaError,
+    NodeNotReadyError,
     NotCoordinatorError,
     TopicAlreadyExistsError,
     for_code,
@@ -24,7 +25,16 @@ from devstack.kafka_access import AccessRule, grant
 _TIMEOUT_S: Final = 20.0
 _TIMEOUT_MS: Final = 20_000
 _POLL_INTERVAL_S: Final = 0.02
-_COORDINATOR_ERRORS: Final = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
+_PASSING_ERRORS: Final = (
+    # The broker is still making or reading the topic of offsets.
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    NotCoordinatorError,
+    # A broker that was frozen or killed is back, and the client has not got its connection again.
+    NodeNotReadyError,
+)
+
+T = TypeVar("T")
 
 Header = tuple[str, bytes | None]
 # Key, value, partition (None lets the key decide) and headers.
@@ -73,26 +83,17 @@ class KafkaAdmin:
     async def committed(self, group: str, topic: str) -> dict[int, int]:
         """The committed offset of each partition that has one."""
         async with self._admin() as admin:
-            while True:
-                try:
-                    return await _committed(admin, group, topic)
-                except _COORDINATOR_ERRORS:
-                    # The broker is still making or reading the topic of offsets.
-                    await asyncio.sleep(_POLL_INTERVAL_S)
+            return await _patiently(lambda: _committed(admin, group, topic))
 
     async def coordinator(self, group: str) -> int:
         """The number of the broker that coordinates a consumer group."""
         async with self._admin() as admin:
-            while True:
-                try:
-                    return int(await admin.find_coordinator(group))
-                except _COORDINATOR_ERRORS:
-                    await asyncio.sleep(_POLL_INTERVAL_S)
+            return int(await _patiently(lambda: admin.find_coordinator(group)))
 
     async def leaders(self, topic: str) -> dict[int, int]:
         """For each partition the number of the broker that leads it."""
         async with self._admin() as admin:
-            (described,) = await admin.describe_topics([topic])
+            (described,) = await _patiently(lambda: admin.describe_topics([topic]))
         return {each["partition"]: each["leader"] for each in described["partitions"]}
 
     async def ask_controller(self, request: Request) -> Response:
@@ -145,7 +146,7 @@ class KafkaAdmin:
     @asynccontextmanager
     async def _consumer(self, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
         async with self._admin() as admin:
-            (described,) = await admin.describe_topics([topic])
+            (described,) = await _patiently(lambda: admin.describe_topics([topic]))
         if described["error_code"]:
             raise for_code(described["error_code"])(f"topic {topic}")
         partitions = [TopicPartition(topic, each["partition"]) for each in described["partitions"]]
@@ -173,6 +174,15 @@ async def _limit() -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise WaitTimeoutError(f"Kafka did not do what it was asked within {_TIMEOUT_S:g} s.") from None
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again for as long as the broker is only not ready yet; the caller's limit ends it."""
+    while True:
+        try:
+            return await ask()
+        except _PASSING_ERRORS:
+            await asyncio.sleep(_POLL_INTERVAL_S)
 
 
 async def _have_leaders(admin: AIOKafkaAdminClient, topics: list[str]) -> bool:
