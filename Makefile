@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PACKAGES := recharge activities workflows ingest operations app devstack bench tests deploy
 
-.PHONY: help demo dev test test-long sweep bench check format constraints servers clean
+.PHONY: help demo dev test test-long pictures sweep bench check format constraints servers browser clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,12 +18,15 @@ demo: servers ## Three records on the whole local stack, watched: an error, a ki
 dev: servers ## Keep the whole local stack up, with an intake and a worker, until Ctrl-C.
 	@$(BIN)/recharge dev
 
-test: servers ## Run the tests against real servers.
+test: browser ## Run the tests against real servers.
 	@echo "Running the tests in two processes, each with a local stack of its own (about 14 minutes on two cores)"
 	@$(BIN)/pytest -m 'not long' -n 2 --dist loadfile
 
 test-long: servers ## Run the tests that take longer than `make test` allows.
 	@$(BIN)/pytest -m long
+
+pictures: browser ## Take the pictures of docs/pictures anew, from the Web UI.
+	@PICTURES=docs/pictures $(BIN)/pytest -q tests/integration/test_web_ui_pages.py
 
 sweep: servers ## Kill the service at every message of a record's way; SWEEP=... passes options on, sweep.jsonl keeps what is done.
 	@$(BIN)/python -m devstack.sweep $(SWEEP)
@@ -49,6 +52,9 @@ constraints: $(INSTALLED) ## Pin every dependency anew in constraints.txt, with 
 
 servers: $(INSTALLED)
 	@$(BIN)/python -m devstack.install
+
+browser: $(INSTALLED)
+	@$(BIN)/python -m devstack.install --browser
 
 $(INSTALLED): constraints.txt pyproject.toml
 	@echo "Installing the pinned Python packages into $(VENV) (about a minute, once)"

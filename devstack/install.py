@@ -1,7 +1,7 @@
 """Fetches what the local stack is made of, once: Java, Apache Kafka, MySQL.
 
 `python -m devstack.install` fetches everything and says for each thing what, why and how long; every part is skipped
-where it is there already.
+where it is there already. With `--browser` the tests' browser is fetched as well.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from devstack.browser import ensure_chromium
 from devstack.cache import cache_folder, ensure_built
 from devstack.commands import run
 from devstack.debian import install_packages, require_root, unpack_packages
@@ -222,7 +223,7 @@ def ensure_everything(report: Report = _silent) -> None:
     ensure_mysql(report)
 
 
-def main() -> int:
+def main(*, browser: bool) -> int:
     """Fetch everything with a progress display; the exit status."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -235,6 +236,8 @@ def main() -> int:
                 progress.console.print(f"devstack: {message}", highlight=False, soft_wrap=True)
 
             ensure_everything(report)
+            if browser:
+                ensure_chromium(report)
     except DevstackError as error:
         console.print(f"devstack: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -243,4 +246,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(browser="--browser" in sys.argv[1:]))

@@ -50,6 +50,10 @@ NAME_CHARS_MAX = 255
 REASON_CHARS_MAX = 1000
 """The longest reason or error text that the ledger keeps."""
 
+STORY_STEPS_MAX = 20
+"""How many of its newest steps a workflow's page tells. Retries are no steps, so only a record about which people decided again and
+again has more; `recharge show` has them all."""
+
 # --- The provider's call ----------------------------------------------------------------------------------------------
 
 ANSWER_BYTES_MAX = 256 * KIB

@@ -66,6 +66,7 @@ class RechargeWorkflow:
         self._looks = 0
         """The last of them that the story has answered by such a look."""
         self._is_cancelled = False
+        self._told = telling.Story()
         self._story_task: asyncio.Task[RechargeResult] | None = None
 
     @workflow.run
@@ -204,7 +205,7 @@ class RechargeWorkflow:
             RECORD_RESULT_ACTIVITY, ResultTask(record, finding), RechargeResult, telling.result(finding)
         )
         self._show(result.state)
-        workflow.set_current_details(telling.ended(record, result))
+        workflow.set_current_details(self._told.end(record, result))
         return result
 
     @property
@@ -229,7 +230,7 @@ class RechargeWorkflow:
     def _tell(self, record: RecordInput, finding: Finding) -> None:
         self._show(finding.state)
         self._said = finding.said
-        workflow.set_current_details(telling.story(record, finding, workflow.now()))
+        workflow.set_current_details(self._told.tell(record, finding, workflow.now()))
 
     def _show(self, state: State) -> None:
         """Keep the search attribute equal to the ledger's state; each change is an event of the history, so only changes are written."""

@@ -1,9 +1,12 @@
 """What the Temporal Web UI tells about a record: one-line summaries, and the current details in Markdown. Pure text."""
 
+import re
+from collections import deque
 from datetime import datetime
 
 from temporalio import exceptions
 
+from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
 from recharge.outcome import State
 from recharge.privacy import mask_phone
@@ -15,6 +18,9 @@ _STORIES = {
     State.IN_DOUBT: "**In doubt**: it may or may not have been carried out. Nothing is sent on a guess; certainty is awaited below.",
     State.HELD: "**On hold** until a person decides; nothing is sent.",
 }
+
+_WAITS_FOR_A_PERSON = frozenset({State.IN_DOUBT, State.PENDING, State.HELD})
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|#!&~]")
 
 
 def transfer(record: RecordInput) -> str:
@@ -59,23 +65,48 @@ def without_outcome(error: exceptions.FailureError) -> str:
     return f"no outcome: {cause}"
 
 
-def story(record: RecordInput, finding: Finding, now: datetime) -> str:
-    """The current details of an open record."""
-    return "\n\n".join(
-        (
-            f"### {finding.state}",
-            transfer(record),
-            _STORIES.get(finding.state, ""),
-            f"Since {now:%Y-%m-%d %H:%M:%S} UTC, attempts so far: {finding.attempts}. Last: {finding.said}",
-        )
-    )
+class Story:
+    """What became of an open record so far, as its page in the Web UI tells it: the newest steps, and the command that ends its wait."""
+
+    def __init__(self) -> None:
+        self._steps: deque[str] = deque(maxlen=limits.STORY_STEPS_MAX)
+        self._left_out = 0
+
+    def tell(self, record: RecordInput, finding: Finding, now: datetime) -> str:
+        """Add a step, and give the current details with it."""
+        if len(self._steps) == limits.STORY_STEPS_MAX:
+            self._left_out += 1
+        self._steps.append(_step(finding, now))
+        parts = [f"### {finding.state}", literally(transfer(record)), _STORIES.get(finding.state, "")]
+        if finding.state in _WAITS_FOR_A_PERSON:
+            parts.append(f"A person may decide: `{_resolve(record.workflow_id)}`")
+        return "\n\n".join([*parts, self._so_far(), f"Every attempt: `recharge show {record.workflow_id}`"])
+
+    def end(self, record: RecordInput, outcome: RechargeResult) -> str:
+        """The current details of a final record."""
+        parts = [f"### {outcome.state}", literally(transfer(record)), f"Attempts: {outcome.attempts}."]
+        if outcome.provider_reference is not None:
+            parts.append(f"Provider's reference: {literally(outcome.provider_reference)}")
+        if outcome.reason is not None:
+            parts.append(f"Reason: {literally(outcome.reason)}")
+        if self._steps:
+            parts.append(self._so_far())
+        return "\n\n".join(parts)
+
+    def _so_far(self) -> str:
+        first = [f"- … {self._left_out} before"] if self._left_out else []
+        return "\n".join([*first, *self._steps])
 
 
-def ended(record: RecordInput, outcome: RechargeResult) -> str:
-    """The current details of a final record."""
-    lines = [f"### {outcome.state}", transfer(record), f"Attempts: {outcome.attempts}."]
-    if outcome.provider_reference is not None:
-        lines.append(f"Provider's reference: `{outcome.provider_reference}`")
-    if outcome.reason is not None:
-        lines.append(f"Reason: {outcome.reason}")
-    return "\n\n".join(lines)
+def _step(finding: Finding, now: datetime) -> str:
+    attempts = f", attempt {finding.attempts}" if finding.attempts else ""
+    return f"- {now:%Y-%m-%d %H:%M:%S} UTC{attempts}: **{finding.state}**, {literally(finding.said)}"
+
+
+def _resolve(workflow_id: str) -> str:
+    return f"recharge resolve {workflow_id} --charged | --not-charged | --skip --by WHO --note WHY"
+
+
+def literally(text: str) -> str:
+    """Text that others wrote, such that Markdown shows it and makes nothing of it: no link, no picture, no heading."""
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))

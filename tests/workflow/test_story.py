@@ -23,6 +23,7 @@ from recharge.contract import (
 from recharge.outcome import ResolvedBy, State
 from tests.support.records import record
 from tests.workflow.stage import Call, Run, Stage, Step, event_names, held, not_answered, replay
+from workflows import telling
 
 CHARGED = Finding(State.SUCCEEDED, "attempt 1 was carried out", 1, 200, None, "P-1", resolved_by=ResolvedBy.ANSWER)
 REFUSED = Finding(State.REJECTED, "attempt 1 was refused", 1, 422, "no such number", resolved_by=ResolvedBy.ANSWER)
@@ -124,7 +125,7 @@ async def test_an_invalid_record_is_written_down_and_nothing_is_sent(stage: Stag
     run = await stage.start(broken)
     finding = Finding(State.INVALID, broken.invalid_reason)
     await assert_ended(run, finding, [written(broken, finding)], events_max=7)
-    assert broken.invalid_reason in await run.details()
+    assert telling.literally(broken.invalid_reason) in await run.details()
 
 
 async def test_a_record_that_was_not_sent_waits_the_backoff_and_is_then_retried_by_temporal(
