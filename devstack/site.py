@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from devstack.errors import DevstackError
 from devstack.mysql import LedgerUrls
@@ -50,6 +50,9 @@ class SiteNames:
 class Site:
     """One isolated corner. Its three environments hold every setting, and nothing of the shell behind the stack."""
 
+    launcher: ClassVar[tuple[str, ...]] = ("-m", "app")
+    """How Python is told to run the service, before its command. A test may run it without one of its safeguards."""
+
     names: SiteNames
     folder: Path
     ledger: LedgerUrls
@@ -84,17 +87,20 @@ class Site:
         """The service's settings as a file for RECHARGE_ENV_FILE."""
         return self.folder / "service.env"
 
-    def spawn(self, command: str, *arguments: str, env: Mapping[str, str] | None = None) -> ManagedProcess:
+    def spawn(
+        self, command: str, *arguments: str, env: Mapping[str, str] | None = None, without: str | None = None
+    ) -> ManagedProcess:
         """Run `recharge COMMAND ARGUMENT…` with this site's settings; it is ended with the stack, if not before.
 
         `env` is merged over the settings. `migrate` and `produce` run as the users that may do that. The log is a file
-        of its own in the site's folder.
+        of its own in the site's folder. `without` names a safeguard that the process runs without (`devstack.without`).
         """
         settings = {"migrate": self.migrate_environment, "produce": self.producer_environment}.get(
             command, self.environment
         )
         name = f"{command}-{next(self._numbers)}"
-        argv = [sys.executable, "-m", "app", command, *arguments]
+        launcher = self.launcher if without is None else ("-m", "devstack.without", without)
+        argv = [sys.executable, *launcher, command, *arguments]
         merged = minimal_environment(PYTHONUNBUFFERED="1") | settings | dict(env or {})
         process = ManagedProcess.start(name, argv, merged, self.folder / f"{name}.log", self.folder)
         self._processes.append(process)

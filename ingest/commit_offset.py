@@ -164,7 +164,7 @@ class PartitionProgress:
         return self._passed_count + len(self._not_passed)
 
     def _end_of_range(self, expected: CompletedRange) -> Arrival:
-        if self._reread_digest != expected.digest:
+        if not self._agrees_with(expected):
             self._go_back()
             return Arrival.DISAGREES
         last_number = self._next_number - 1
@@ -172,6 +172,10 @@ class PartitionProgress:
         self._forget_range()
         self._add_run(_Run(first_number, last_number, expected))
         return Arrival.COMPLETED
+
+    def _agrees_with(self, expected: CompletedRange) -> bool:
+        """Whether the records that were read are those of which the range speaks."""
+        return self._reread_digest == expected.digest
 
     def _go_back(self) -> None:
         """Unread the records of the completed range that is being read, and expect it no more."""

@@ -122,8 +122,7 @@ class Starter:
                     "workflow was deleted before it was final, starting it again", workflow_id=record.workflow_id
                 )
                 continue
-            if result.fingerprint != record.fingerprint:
-                raise words.fingerprint_mismatch(record, result.fingerprint)
+            _refuse_another(record, result.fingerprint)
             if is_ours and heard is not None:
                 heard(record.workflow_id, result)
             return result
@@ -215,9 +214,7 @@ class Starter:
         except ValueError as error:
             _log.info("workflow is in a state unknown to the SDK", workflow_id=record.workflow_id, problem=str(error))
             return None
-        known = await described.memo_value(contract.MEMO_FINGERPRINT, None)
-        if known != record.fingerprint:
-            raise words.fingerprint_mismatch(record, known)
+        _refuse_another(record, await described.memo_value(contract.MEMO_FINGERPRINT, None))
         return described
 
     async def _newer_run(self, record: RecordInput, ended: _Handle, why: str) -> _Handle:
@@ -246,6 +243,12 @@ class Starter:
                     to_do=f"look at `recharge show {record.workflow_id}`, then decide by `recharge resolve {record.workflow_id} …`",
                 )
             await asyncio.sleep(limits.HELD_LANE_POLL_S)
+
+
+def _refuse_another(record: RecordInput, known: str | None) -> None:
+    """Raise FingerprintMismatch where a workflow of this id stands for another record."""
+    if known != record.fingerprint:
+        raise words.fingerprint_mismatch(record, known)
 
 
 def _summary(record: RecordInput) -> str:

@@ -228,13 +228,17 @@ def _key_lives(facts: Facts, keys: KeyRules) -> bool:
     maybe_sent = [
         attempt for attempt in facts.attempts if attempt.outcome in MAY_HAVE_BEEN_SENT or attempt.outcome is None
     ]
-    # A 3xx or 4xx to a repetition speaks of the repetition, not of the recharge; nothing more can be learnt by repeating it.
-    if any(attempt.status is not None and 300 <= attempt.status < 500 for attempt in maybe_sent[1:]):  # noqa: PLR2004
+    if _a_repetition_was_turned_away(maybe_sent):
         return False
     first_at = maybe_sent[0].opened_at
     if first_at is None or facts.now is None:
         return False
     return facts.now < first_at + timedelta(seconds=keys.lifetime_s - keys.timeout_s - limits.KEY_MARGIN_S)
+
+
+def _a_repetition_was_turned_away(maybe_sent: Sequence[AttemptFacts]) -> bool:
+    """A 3xx or 4xx to a repetition speaks of the repetition, not of the recharge; nothing more can be learnt by repeating it."""
+    return any(attempt.status is not None and 300 <= attempt.status < 500 for attempt in maybe_sent[1:])  # noqa: PLR2004
 
 
 def frees_its_claim(state: State, attempts: Sequence[AttemptFacts]) -> bool:

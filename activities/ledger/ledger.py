@@ -85,8 +85,8 @@ class Ledger(LedgerEngine):
                 return finding
             known = await _known(connection, record)
             rows = known.attempts
-            if rows and rows[-1].token == token:
-                return Opened(rows[-1].facts.number, token, _after_unknown(rows[:-1]))
+            if (own := _own_opening(rows, token)) is not None:
+                return own
             if not rows:
                 await claim(connection, record)
             finding = judge(await read_facts(connection, record, known), self._keys)
@@ -174,8 +174,7 @@ class Ledger(LedgerEngine):
             rows = known.attempts
             acknowledged = await lookup_rows.acknowledged(connection, record.workflow_id, rows)
             await lookup_rows.insert_lookup(connection, record.workflow_id, attempt.facts.number, reading, asked_at)
-            current = rows[-1] if rows else None
-            if State(known.row["state"]) not in FINAL_STATES and current is not None and current.token == attempt.token:
+            if State(known.row["state"]) not in FINAL_STATES and lookup_rows.is_newest(attempt, rows):
                 counts = not acknowledged and lookup_rows.counts(rows, rules, asked_at)
                 await lookup_rows.pass_verdict(connection, record.workflow_id, rows, reading, counts=counts)
                 known = await _known(connection, record)
@@ -249,6 +248,13 @@ async def _follow(connection: AsyncConnection, record: RecordInput, state: State
 async def _hold(connection: AsyncConnection, record: RecordInput, state: State, why: str) -> None:
     if state not in FINAL_STATES | {State.HELD}:
         await move(connection, record, State.HELD, reason=cut_reason(why))
+
+
+def _own_opening(rows: Sequence[AttemptRow], token: str) -> Opened | None:
+    """The attempt that an earlier try of the same opening wrote, where only the reply to its COMMIT was lost."""
+    if not rows or rows[-1].token != token:
+        return None
+    return Opened(rows[-1].facts.number, token, _after_unknown(rows[:-1]))
 
 
 async def _insert_attempt(

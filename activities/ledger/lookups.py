@@ -56,10 +56,20 @@ async def acknowledged(connection: AsyncConnection, workflow_id: str, rows: Sequ
 
 def counts(rows: Sequence[AttemptRow], rules: NotFoundRules, asked_at: datetime) -> bool:
     """Tell whether a 'not found' about the newest attempt is a verdict: at the right time, and only once a record."""
-    if any(row.facts.verdict_by == LOOKUP_VERDICT and row.facts.verdict is Verdict.NOT_CHARGED for row in rows):
+    if counted_before(rows):
         return False
     newest = rows[-1]
     return not_found_counts(rules, asked_at=asked_at, opened_at=newest.opened_at, deadline_at=newest.deadline_at)
+
+
+def is_newest(attempt: AttemptRow, rows: Sequence[AttemptRow]) -> bool:
+    """Tell whether a question was asked about the attempt that is the newest now: a verdict judges no other."""
+    return bool(rows) and rows[-1].token == attempt.token
+
+
+def counted_before(rows: Sequence[AttemptRow]) -> bool:
+    """Tell whether a 'not found' has paid for an attempt of this record already. A provider that is wrong once may be wrong again."""
+    return any(row.facts.verdict_by == LOOKUP_VERDICT and row.facts.verdict is Verdict.NOT_CHARGED for row in rows)
 
 
 async def pass_verdict(

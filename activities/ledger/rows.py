@@ -127,11 +127,16 @@ async def move(connection: AsyncConnection, record: RecordInput, state: State, *
 
     Raises LedgerContradiction where the row is not in a state that may be followed by `state`: never a repair.
     """
-    which = {"moved_id": record.workflow_id, "predecessors": sorted(PREDECESSORS[state])}
+    which = {"moved_id": record.workflow_id, "predecessors": _states_before(state)}
     statement = _MOVE_FINAL if state in FINAL_STATES else _MOVE
     result = await connection.execute(statement, which | columns | {"state": state})
     if result.rowcount != 1:
         raise LedgerContradiction(f"{record.workflow_id}: no transition leads from its state in the ledger to {state}")
+
+
+def _states_before(state: State) -> list[State]:
+    """The states that `state` may follow."""
+    return sorted(PREDECESSORS[state])
 
 
 def cut_reason(value: str | None) -> str | None:

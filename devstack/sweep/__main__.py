@@ -1,4 +1,4 @@
-"""`python -m devstack.sweep`: kill `recharge run` at every boundary of a record's way, and say what became of the record."""
+"""`python -m devstack.sweep`: kill a process of the service at every boundary of a record's way, and say what became of the record."""
 
 import argparse
 import asyncio
@@ -19,6 +19,7 @@ from devstack.stack import Devstack
 from devstack.sweep.journal import Journal
 from devstack.sweep.rig import Fault, Rig, servers
 from devstack.sweep.scenarios import PROFILE, SCENARIOS, Scenario
+from devstack.sweep.service import Part
 from devstack.wire.proxy import Boundary, Hop, Wire
 
 _DRY_RUNS: Final = 3
@@ -54,7 +55,7 @@ class Sweep:
                 self._journal.add_counts(scenario, {hop: max(way[hop] for way in ways) for hop in ways[0]})
             counts = self._journal.counts[scenario.name]
             self._say(f"{scenario.name}: messages " + ", ".join(f"{hop} {count}" for hop, count in counts.items()))
-            boundaries = [Boundary(hop, number + 1) for hop in self._hops for number in range(counts[hop])]
+            boundaries = [Boundary(hop, number + 1) for hop in self._hops for number in range(counts.get(hop, 0))]
             self._all += len(boundaries)
             self._tasks.extend(
                 _Task(scenario, boundary)
@@ -89,12 +90,12 @@ class Sweep:
 
 async def run(arguments: argparse.Namespace, console: Console) -> int:
     """Sweep what is left; the exit status is 1 where a promise was broken, now or in an earlier part of this journal."""
-    journal = Journal.read(arguments.journal)
+    journal = Journal.read(arguments.journal, arguments.process)
     scenarios = [each for each in SCENARIOS if each.name in arguments.scenario]
     async with AsyncExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True)))
         stack = await cleanup.enter_async_context(Devstack(folder, proxied_count=arguments.sites))
-        rigs = [await _rig(stack, number, cleanup) for number in range(arguments.sites)]
+        rigs = [await _rig(stack, number, cleanup, arguments) for number in range(arguments.sites)]
         sweep = Sweep(journal, arguments.fault, arguments.hop, console)
         await sweep.plan(scenarios, rigs[0])
         await sweep.work_all(rigs)
@@ -114,13 +115,13 @@ async def _until_stopped(arguments: argparse.Namespace, console: Console) -> int
         return 1
 
 
-async def _rig(stack: Devstack, number: int, cleanup: AsyncExitStack) -> Rig:
+async def _rig(stack: Devstack, number: int, cleanup: AsyncExitStack, arguments: argparse.Namespace) -> Rig:
     site = await stack.site(f"sweep-{number}", profile=PROFILE)
     migration = site.spawn("migrate")
     if await migration.wait(_MIGRATE_TIMEOUT_S) != 0:
         raise DevstackError(f"recharge migrate failed:\n{migration.tail(5)}")
     wire = await cleanup.enter_async_context(Wire(*servers(stack, stack.kafka.proxied[number])))
-    return Rig(stack, site, wire)
+    return Rig(stack, site, wire, part=arguments.process, without=arguments.without)
 
 
 def _conclude(journal: Journal, fault: Fault, console: Console) -> int:
@@ -143,6 +144,14 @@ def main() -> int:
     parser.add_argument("--hop", nargs="+", type=Hop, choices=list(Hop))
     parser.add_argument("--fault", type=Fault, choices=list(Fault), default=Fault.KILL)
     parser.add_argument(
+        "--process",
+        type=Part,
+        choices=list(Part),
+        default=Part.RUN,
+        help="what is killed or frozen: the combined process, or one half of the service, whose other half goes on",
+    )
+    parser.add_argument("--without", metavar="SAFEGUARD", help="the service runs without it; see devstack.without")
+    parser.add_argument(
         "--sites",
         type=int,
         choices=range(1, _SITES_MAX + 1),
@@ -151,6 +160,10 @@ def main() -> int:
     )
     parser.add_argument("--journal", type=Path, default=Path("sweep.jsonl"), help="what is done; not done again")
     arguments = parser.parse_args()
+    if arguments.fault is Fault.FREEZE and arguments.process is Part.INGEST:
+        parser.error(
+            "a freeze matters at the provider's call, which an intake does not make: use --process run or worker"
+        )
     arguments.hop = arguments.hop or (_FREEZE_HOPS if arguments.fault is Fault.FREEZE else list(Hop))
     try:
         return asyncio.run(_until_stopped(arguments, Console(soft_wrap=True, highlight=False)))

@@ -1,4 +1,7 @@
-"""What a sweep has done so far, as JSON lines: it goes on after the last one when it is started again."""
+"""What a sweep has done so far, as JSON lines: it goes on after the last one when it is started again.
+
+One file holds the sweeps of all parts of the service; lines that name none are of the combined process.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -8,29 +11,33 @@ from typing import Any, Self
 from devstack.errors import DevstackError
 from devstack.sweep.rig import Fault, Outcome
 from devstack.sweep.scenarios import Scenario
+from devstack.sweep.service import Part
 from devstack.wire.proxy import Boundary, Hop
 
 
 @dataclass
 class Journal:
-    """The lines of one file: how many messages each scenario has, and what came of each boundary."""
+    """The lines of one file, for the sweep of one part: how many messages each scenario has, and what came of each boundary."""
 
     file: Path
+    part: Part
     counts: dict[str, dict[Hop, int]] = field(default_factory=dict)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, file: Path) -> Self:
-        """The journal in a file, which need not be there yet.
+    def read(cls, file: Path, part: Part) -> Self:
+        """The journal in a file, which need not be there yet, as far as it speaks of one part.
 
         Raises:
             DevstackError: for a line that no sweep has written.
         """
-        journal = cls(file)
+        journal = cls(file, part)
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         for number, text in enumerate(lines, start=1):
             try:
                 line = json.loads(text)
+                if Part(line.get("part", Part.RUN)) is not part:
+                    continue
                 if "counts" in line:
                     journal.counts[line["scenario"]] = {Hop(hop): int(count) for hop, count in line["counts"].items()}
                 else:
@@ -43,12 +50,13 @@ class Journal:
     def add_counts(self, scenario: Scenario, counts: dict[Hop, int]) -> None:
         """Keep how many messages a record of this scenario has on each hop."""
         self.counts[scenario.name] = counts
-        self._append({"scenario": scenario.name, "counts": counts})
+        self._append({"scenario": scenario.name, "part": self.part, "counts": counts})
 
     def add(self, scenario: Scenario, fault: Fault, outcome: Outcome) -> None:
         """Keep what came of one boundary."""
         line = {
             "scenario": scenario.name,
+            "part": self.part,
             "fault": fault,
             "hop": outcome.boundary.hop,
             "number": outcome.boundary.number,

@@ -1,11 +1,10 @@
-"""One service behind the wire, whose process is killed or frozen at a chosen boundary and whose record is followed to its end."""
+"""One service behind the wire: a process of it is killed or frozen at a chosen boundary, and the record is followed to its end."""
 
 import asyncio
 import contextlib
 import functools
-import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
@@ -13,19 +12,19 @@ from typing import Final, assert_never
 from devstack.errors import WaitTimeoutError
 from devstack.kafka import ProxiedListener
 from devstack.kafka_admin import Record
-from devstack.processes import ManagedProcess, wait_until
+from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
+from devstack.sweep.audit import Auditor
 from devstack.sweep.check import find, problems
 from devstack.sweep.person import decide
 from devstack.sweep.scenarios import CHARGED, Expected, Scenario
+from devstack.sweep.service import Part, SweptService
 from devstack.wire.proxy import Boundary, Fate, Hop, Wire
 
 _DRAINED_TIMEOUT_S: Final = 90.0
 """A record's longest way: a restart, a workflow task's time-out, a deadline, some look-ups. Twice as long on a busy machine."""
-_STOP_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.1
-_COMMIT_OFFSET: Final = re.compile(r'"commit_offset": ?(\d+)')
 _QUIET_FROM_S: Final = 0.05
 _QUIET_TO_S: Final = 0.3
 _QUIET_TIMEOUT_S: Final = 5.0
@@ -50,20 +49,30 @@ class Outcome:
 
 
 class Rig:
-    """A site, the wire before its servers, and `recharge run` on it.
+    """A site, the wire before its servers, and its service.
 
     Args:
         opens_at: the server whose next connection begins the window; without it the window begins with the record.
+        part: the process that is behind the wire.
+        without: a safeguard that the service runs without, to see that the sweep notices (`devstack.without`).
     """
 
-    def __init__(self, stack: Devstack, site: Site, wire: Wire, *, opens_at: Hop | None = None) -> None:
+    def __init__(  # three parts that it holds together, and three choices
+        self,
+        stack: Devstack,
+        site: Site,
+        wire: Wire,
+        *,
+        opens_at: Hop | None = None,
+        part: Part = Part.RUN,
+        without: str | None = None,
+    ) -> None:
         self._stack = stack
         self._site = site
         self._wire = wire
         self._opens_at = opens_at
-        self._environment = _through(wire, stack, site)
-        self._process: ManagedProcess | None = None
-        self._duplicate_protection = ""
+        self._service = SweptService(stack, site, wire, part, without)
+        self._auditor: Auditor | None = None
         self._produced = 0
 
     async def count(self, scenario: Scenario) -> dict[Hop, int]:
@@ -106,32 +115,23 @@ class Rig:
             boundary,
             sprung.done(),
             findings.told(offset),
-            problems(findings, expected),
+            problems(findings, expected) + await self._audited(),
             time.monotonic() - began_s,
         )
 
+    async def _audited(self) -> list[str]:
+        """What the service's own audit says is broken, of all records so far."""
+        if self._auditor is None:
+            self._auditor = await Auditor.of(self._stack, self._site)
+        return await self._auditor.violations()
+
     async def _prepare(self, scenario: Scenario) -> None:
         """Have a service run that is told what this scenario's provider offers, and all of whose connections stand."""
-        if self._process is not None:
-            self._process.raise_if_ended("the next record was sent on its way")
         # The first dead letter of a process makes a connection of its own, which belongs to that record's way.
-        is_fit = scenario.duplicate_protection == self._duplicate_protection and not scenario.expected.has_letter
-        if self._process is None or not is_fit:
-            if self._process is not None:
-                await self._process.terminate(_STOP_TIMEOUT_S)
-            self._duplicate_protection = scenario.duplicate_protection
-            self._start()
+        if not self._service.is_fit(scenario.duplicate_protection) or scenario.expected.has_letter:
+            await self._service.restart(scenario.duplicate_protection)
             await self._drained(await self._produce(CHARGED))
         await self._until_quiet()
-
-    def _start(self) -> None:
-        told = {"RECHARGE_PROVIDER__DUPLICATE_PROTECTION": self._duplicate_protection}
-        self._process = self._site.spawn("run", env={**self._environment, **told})
-
-    @property
-    def _running(self) -> ManagedProcess:
-        assert self._process is not None  # noqa: S101 - `_prepare` comes first
-        return self._process
 
     @contextlib.asynccontextmanager
     async def _person(self, scenario: Scenario, offset: int) -> AsyncIterator[None]:
@@ -150,11 +150,11 @@ class Rig:
     async def _act(self, fault: Fault) -> Fate:
         match fault:
             case Fault.KILL:
-                await self._running.kill_and_wait()
+                await self._service.swept.kill_and_wait()
                 return Fate.CUT
             case Fault.FREEZE:
                 # What it had handed to its kernel is delivered all the same, as by a machine whose CPUs stand still.
-                self._running.freeze()
+                self._service.swept.freeze()
                 return Fate.PASS
             case _:
                 assert_never(fault)
@@ -164,11 +164,11 @@ class Rig:
         match fault:
             case Fault.KILL:
                 behind = await self._produce(CHARGED)
-                self._start()
+                self._service.start()
             case Fault.FREEZE:
                 async with self._standby():
                     await self._final(offset)
-                    self._running.thaw()
+                    self._service.swept.thaw()
                     behind = await self._produce(CHARGED)
                     await self._drained(behind)
             case _:
@@ -179,8 +179,7 @@ class Rig:
     @contextlib.asynccontextmanager
     async def _standby(self) -> AsyncIterator[None]:
         """A second worker, not behind the wire, that takes over while the first one is frozen."""
-        told = {"RECHARGE_PROVIDER__DUPLICATE_PROTECTION": self._duplicate_protection}
-        standby = self._site.spawn("worker", env=told)
+        standby = self._service.standby()
         try:
             yield
         finally:
@@ -195,7 +194,7 @@ class Rig:
     async def _drained(self, offset: int) -> None:
         async def committed() -> bool:
             # Asking Kafka takes a new connection; the service says in its log when it is worth it.
-            if self._logged_commit_offset() <= offset:
+            if self._service.logged_commit_offset() <= offset:
                 return False
             return (await self._stack.kafka.committed(self._site.group, self._site.topic)).get(0, 0) > offset
 
@@ -205,11 +204,7 @@ class Rig:
             )
         except WaitTimeoutError as error:
             told = (await find(self._stack, self._site)).told(offset)
-            raise WaitTimeoutError(f"{error} It is {told}. The service's log: {self._running.tail()}") from error
-
-    def _logged_commit_offset(self) -> int:
-        logged = _COMMIT_OFFSET.findall(self._running.log_file.read_text(encoding="utf-8"))
-        return max(map(int, logged), default=0)
+            raise WaitTimeoutError(f"{error} It is {told}. The service's log: {self._service.swept.tail()}") from error
 
     async def _final(self, offset: int) -> None:
         async def is_final() -> bool:
@@ -244,19 +239,3 @@ def servers(stack: Devstack, listener: ProxiedListener | None) -> tuple[dict[Hop
     if listener is None:
         return ports, {}
     return ports | {Hop.KAFKA: listener.port}, {Hop.KAFKA: listener.proxy_port}
-
-
-def _through(wire: Wire, stack: Devstack, site: Site) -> Mapping[str, str]:
-    """The settings by which a service of the site goes through the wire."""
-    real = {
-        stack.temporal.address: Hop.TEMPORAL,
-        stack.mysql.address: Hop.MYSQL,
-        f"127.0.0.1:{stack.simulator.port}": Hop.PROVIDER,
-        stack.kafka.bootstrap_servers: Hop.KAFKA,
-    }
-    changed: dict[str, str] = {}
-    for name, value in site.environment.items():
-        for address, hop in real.items():
-            if address in value and hop in wire.ports:
-                changed[name] = value.replace(address, f"127.0.0.1:{wire.ports[hop]}")
-    return changed

@@ -3,12 +3,13 @@
 import asyncio
 import dataclasses
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger import (
     Decisions,
@@ -22,13 +23,17 @@ from activities.ledger import (
     Ruling,
     Wish,
 )
+from activities.ledger.ledger import _insert_attempt
+from activities.ledger.lookups import judge_attempt
+from activities.ledger.reading import read_known
+from activities.ledger.rows import move
 from activities.migrations import migrate
 from activities.profile import Answer, LookupReading
 from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
 from recharge.contract import Finding, RecordInput
-from recharge.outcome import Action, LookupAnswer, Outcome, ResolvedBy, State
+from recharge.outcome import Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import KeyRules, NotFoundRules
 from tests.conftest import SiteMaker
 from tests.support.records import record, value
@@ -174,6 +179,23 @@ async def test_a_result_without_an_attempt_that_bears_it_out_is_refused(site: Si
         await ledger.record_result(one, Finding(State.SUCCEEDED, "a guess"))
 
 
+async def test_a_transition_that_the_table_does_not_know_is_refused(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    one = record(site.source, 1)
+    await opened(ledger, one)
+    # Somebody writes into the ledger by hand: what nothing of ours does, and nothing of ours repairs.
+    await stack.mysql.execute(f"UPDATE {site.names.database}.recharges SET state = 'invalid'")
+
+    async def make_it_final(connection: AsyncConnection) -> None:
+        await move(connection, one, State.SUCCEEDED)
+
+    with pytest.raises(LedgerContradiction, match="no transition leads"):
+        await ledger.transact(make_it_final)
+    assert (await not_opened(ledger, one)).state is State.INVALID
+    assert await rows(stack, site, "SELECT state FROM recharges") == [("invalid",)]
+
+
 async def test_an_invalid_record_ends_in_a_row_with_its_bytes(stack: Devstack, site: Site, ledger: Ledger) -> None:
     raw = b'{"amount": \xff\x00}'
     one = record(site.source, 3, raw)
@@ -202,6 +224,42 @@ async def test_amounts_reach_the_ledger_exactly(stack: Devstack, site: Site, led
     assert one.transfer is not None, one.invalid_reason
     await opened(ledger, one)
     assert await rows(stack, site, "SELECT amount FROM recharges") == [(Decimal(amount),)]
+
+
+async def test_what_is_known_is_read_under_the_records_lock(stack: Devstack, site: Site, ledger: Ledger) -> None:
+    """An answer that comes while another transaction gives its attempt up sees the attempt that was made instead."""
+    one = record(site.source, 1)
+    first = await opened(ledger, one)
+    at_work, go_on = asyncio.Event(), asyncio.Event()
+
+    async def send_again(connection: AsyncConnection) -> None:
+        known = await read_known(connection, one)
+        assert known is not None
+        at_work.set()
+        await go_on.wait()
+        verdict = (connection, one.workflow_id, known.attempts[0], Verdict.NOT_CHARGED, "ana", None)
+        await judge_attempt(*verdict)
+        await _insert_attempt(connection, one, token(), TIMEOUT_S, known.attempts)
+
+    sending = asyncio.create_task(ledger.transact(send_again))
+    await at_work.wait()
+    closing = asyncio.create_task(ledger.close_attempt(one, first.token, Answer(Outcome.CHARGED, "200 OK", 200)))
+
+    async def has_come_as_far_as_it_can() -> bool:
+        return closing.done() or await waits_for_a_lock(stack)
+
+    await wait_until(has_come_as_far_as_it_can, 10, "the closing waits for the record's lock", interval_s=0.05)
+    go_on.set()
+    await asyncio.gather(sending, closing)
+    found = await rows(stack, site, "SELECT number, outcome, late_outcome FROM recharge_attempts ORDER BY number")
+    assert found == [(1, "unknown", "charged"), (2, None, None)]
+
+
+async def waits_for_a_lock(stack: Devstack) -> bool:
+    ((count,),) = await stack.mysql.execute(
+        "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    )
+    return bool(count)
 
 
 # --- Look-ups ---------------------------------------------------------------------------------------------------------
@@ -294,6 +352,23 @@ async def test_a_late_answer_after_another_attempt_is_kept_beside_it(
     assert found == [(1, "unknown", "charged"), (2, "charged", None)]
 
 
+async def test_a_look_up_that_was_asked_about_an_older_attempt_judges_no_newer_one(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    asked = await ledger.lookup_facts(one)
+    assert asked.attempt is not None
+    # While the provider thinks about it, a person has it sent again, and the new call is on its way.
+    await looked_up(ledger, one, LookupAnswer.NOT_FOUND)
+    await opened(ledger, one)
+    reading = LookupReading(LookupAnswer.CHARGED, "the look-up said charged", 200)
+    finding = await ledger.apply_lookup(one, asked.attempt, reading, asked_at=asked.now, rules=FORGIVING)
+    assert finding.state is State.IN_DOUBT
+    found = await rows(stack, site, "SELECT number, outcome, verdict FROM recharge_attempts ORDER BY number")
+    assert found == [(1, "unknown", "not_charged"), (2, None, None)]
+
+
 async def given_up_by_a_skip(ledger: Ledger, decisions: Decisions, one: RecordInput) -> Opened:
     """An open attempt whose record a person skips, as soon as that may be decided."""
     attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
@@ -337,7 +412,71 @@ async def test_a_late_charge_outranks_a_skip_that_has_not_taken_effect(
     assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.LATE_ANSWER)
 
 
+# --- Decisions --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_decision_whose_commit_reply_was_lost_finds_its_own_row(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    transact = decisions.transact
+
+    async def carried_out_twice(work: Callable[[AsyncConnection], Awaitable[Ruling]]) -> Ruling:
+        await transact(work)
+        return await transact(work)
+
+    monkeypatch.setattr(decisions, "transact", carried_out_twice)
+    assert (await decide(decisions, one, Action.SKIP)).refused_because is None
+    assert await rows(stack, site, "SELECT action, refused_because FROM operator_actions") == [("skip", None)]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CHARGED, Outcome.REFUSED])
+async def test_a_decision_after_an_answer_that_is_not_final_yet_is_refused(
+    site: Site, ledger: Ledger, decisions: Decisions, outcome: Outcome
+) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    answered = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
+    # The worker dies here, and a person who does not know of the answer opens the record again.
+    for action in (Action.CHARGED, Action.SKIP, Action.NOT_CHARGED):
+        refused = (await decide(decisions, one, action)).refused_because
+        assert refused is not None
+        assert f"the provider has answered meanwhile: {outcome}" in refused
+    assert (await ledger.record_result(one, await not_opened(ledger, one))).state is answered.state
+
+
+@pytest.mark.parametrize("first", [Action.CHARGED, Action.SKIP, Action.NOT_CHARGED])
+async def test_a_decision_that_has_not_had_its_effect_is_not_overruled(
+    site: Site, ledger: Ledger, decisions: Decisions, first: Action
+) -> None:
+    one = record(site.source, 1)
+    attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
+    assert isinstance(attempt, Opened)
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.UNKNOWN, "500", 500))
+
+    async def is_decided() -> bool:
+        wish = Wish(one.workflow_id, first, "ana", "why", is_closed=True)
+        return (await decisions.decide(wish, processing_time_s=0.0)).refused_because is None
+
+    await wait_until(is_decided, 10, "the provider cannot be at it any more", interval_s=0.2)
+    for other in set(Action) - {first, Action.HOLD}:
+        refused = (await decide(decisions, one, other)).refused_because
+        assert refused == f"it was decided already: {first}, by ana: why"
+
+
 # --- The server -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variable", ["sync_binlog", "innodb_flush_log_at_trx_commit"])
+async def test_a_server_that_may_lose_a_commit_is_refused(stack: Devstack, ledger: Ledger, variable: str) -> None:
+    await ledger.check()
+    await stack.mysql.execute(f"SET GLOBAL {variable} = 0")
+    try:
+        with pytest.raises(LedgerUnfit, match=f"{variable}=0, which may lose"):
+            await ledger.check()
+    finally:
+        await stack.mysql.execute(f"SET GLOBAL {variable} = 1")
 
 
 async def test_an_unmigrated_ledger_says_to_migrate(stack: Devstack, site_numbers: Any) -> None:

@@ -349,6 +349,12 @@ async def no_length_and_no_tls_goodbye(peer: Peer) -> None:
     peer.writer.transport.abort()
 
 
+async def no_length_and_a_tls_goodbye(peer: Peer) -> None:
+    await peer.request()
+    await peer.say(b"HTTP/1.1 200 OK\r\n\r\n")
+    peer.writer.close()  # in good order, as a proxy does whose own connection was cut
+
+
 async def drip(peer: Peer) -> None:
     await peer.request()
     await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -389,6 +395,7 @@ async def compressed(peer: Peer) -> None:
         cut_short,
         chunks_without_an_end,
         no_length_and_no_tls_goodbye,
+        no_length_and_a_tls_goodbye,
         drip,
         too_long,
         endless_headers,
