@@ -9,7 +9,7 @@ from activities.failures import backoff_s, from_ledger, not_answered
 from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError, LookupFacts
 from activities.provider import Provider
-from recharge import limits, tracing
+from recharge import instruments, limits, telemetry, tracing
 from recharge.contract import LOOK_UP_ACTIVITY, Finding, LookUpTask, RecordInput
 from recharge.outcome import FINAL_STATES, State
 from recharge.sending import NotFoundRules
@@ -56,6 +56,7 @@ class LookUp:
         with tracing.span("GET look-up", tracing.Kind.CLIENT) as span:
             reading = await self._provider.look_up(record.workflow_id)
             span.note("recharge.lookup", reading.answer)
+        telemetry.count(instruments.LOOKUPS, reading.answer)
         log.info(
             "provider looked up",
             workflow_id=record.workflow_id,

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from dataclasses import replace
 
 import structlog
@@ -13,7 +14,7 @@ from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError, LedgerUnavailable, Opened
 from activities.profile import Answer, Call
 from activities.provider import Provider, boottime_s
-from recharge import limits, tracing
+from recharge import instruments, limits, telemetry, tracing
 from recharge.contract import RECHARGE_ACTIVITY, Finding, RechargeTask, RecordInput
 from recharge.outcome import State
 
@@ -85,7 +86,10 @@ class Recharge:
             traceparent = span.traceparent or tracing.attempt_traceparent(
                 record.workflow_id, record.traceparent, span_id
             )
+            began_s = time.monotonic()
             answer = await self._provider.send(_call(record, opened, deadline_s, traceparent))
+            telemetry.observe(instruments.PROVIDER_CALL, time.monotonic() - began_s, answer.outcome)
+            telemetry.count(instruments.ATTEMPTS, answer.outcome)
             span.note("recharge.outcome", answer.outcome)
             if answer.status is not None:
                 span.note("http.response.status_code", answer.status)

@@ -6,7 +6,9 @@ from temporalio import activity
 from activities.failures import from_ledger
 from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError
+from recharge import instruments, telemetry
 from recharge.contract import RECORD_RESULT_ACTIVITY, RechargeResult, ResultTask
+from recharge.outcome import ResolvedBy
 
 log = structlog.get_logger(__name__)
 
@@ -25,5 +27,6 @@ class RecordResult:
                 result = await self._ledger.record_result(task.record, task.finding)
         except LedgerError as error:
             raise from_ledger(error) from error
+        telemetry.count(instruments.RECORDS_FINAL, result.state, result.resolved_by or ResolvedBy.INTAKE)
         log.info("record final", workflow_id=task.record.workflow_id, state=result.state, reason=result.reason)
         return result

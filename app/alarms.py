@@ -1,64 +1,24 @@
-"""What waits for certainty or for a person, as metrics and as log lines, before it is too late for it."""
+"""What waits for certainty or for a person, as log lines and as metrics, before it is too late for it."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from activities.ledger import LedgerUnavailable, Trouble
 from activities.ledger.trouble import RETRIED_OUTCOMES
 from activities.ledger.waiting import WAITING_STATES, Waiting, WaitingRecords
-from recharge import limits
+from recharge import instruments, limits
 from recharge.outcome import State
-from recharge.settings import DuplicateProtection, HttpSettings, ProviderSettings
+from recharge.settings import DuplicateProtection, ProviderSettings
+from recharge.telemetry import Reading
 
 log = structlog.get_logger(__name__)
 
 _TROUBLE_LOOKS = 2
 """Looks in a row that have to find records being retried before it is told: one 429 is no trouble."""
-
-REGISTRY = CollectorRegistry()
-_WAITING = Gauge("recharge_records_waiting", "Records in an open state that waits.", ["state"], registry=REGISTRY)
-_OLDEST = Gauge(
-    "recharge_records_waiting_oldest_seconds", "Age of the oldest record in that state.", ["state"], registry=REGISTRY
-)
-_DOUBT = Gauge(
-    "recharge_oldest_doubt_seconds",
-    "Age of the oldest attempt without an answer, since its opening.",
-    registry=REGISTRY,
-)
-_PROVIDER = Gauge(
-    "recharge_provider_retrying_records",
-    "Records that the provider carries nothing out for, and that are tried again, by the outcome of their newest answered attempt.",
-    ["outcome"],
-    registry=REGISTRY,
-)
-_HORIZON = Gauge(
-    "recharge_doubt_horizon_seconds",
-    "Age at which the provider forgets: the key's life, or how long references can be looked up. Zero where it offers neither.",
-    registry=REGISTRY,
-)
-
-
-class HttpProblem(Exception):
-    """The address for metrics cannot be used. Its text is one line."""
-
-
-def serve_metrics(settings: HttpSettings) -> None:
-    """Serve the metrics where the settings say so.
-
-    Raises HttpProblem where the address cannot be listened on.
-    """
-    if settings.address is not None:
-        host, port = settings.address
-        try:
-            start_http_server(port, host, registry=REGISTRY)
-        except OSError as error:
-            raise HttpProblem(
-                f"RECHARGE_HTTP__LISTEN={settings.listen} cannot be listened on: {error.strerror}"
-            ) from error
-        log.info("metrics are served", address=f"{host}:{port}")
 
 
 def horizon_s(settings: ProviderSettings) -> float:
@@ -72,6 +32,16 @@ def horizon_s(settings: ProviderSettings) -> float:
             return 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at the ledger found, and when, by the monotonic clock."""
+
+    at_s: float
+    waiting: Mapping[State, Waiting]
+    doubt_s: float
+    trouble: Sequence[Trouble]
+
+
 class Alarms:
     """Looks at the ledger at a steady interval. A line is logged when something changes, and again while a horizon comes near."""
 
@@ -80,27 +50,53 @@ class Alarms:
         self._horizon_s = horizon_s(settings)
         self._told: dict[State, int] = {}
         self._looks_in_trouble = 0
-        _HORIZON.set(self._horizon_s)
+        self._last: _Look | None = None
 
     async def run(self) -> None:
         """Look until cancelled. A ledger that is away is the workers' matter to tell."""
         while True:
             try:
-                self._tell(await self._ledger.by_state(), await self._ledger.oldest_doubt_s())
-                self._tell_provider(await self._ledger.provider_trouble())
+                await self.look()
             except LedgerUnavailable as error:
                 log.debug("the ledger could not be looked at", error=str(error))
             await asyncio.sleep(limits.ALARM_INTERVAL_S)
 
-    def _tell(self, waiting: dict[State, Waiting], doubt_s: float) -> None:
+    async def look(self) -> None:
+        """Look once, and tell what is new.
+
+        Raises LedgerUnavailable.
+        """
+        at_s = time.monotonic()
+        look = _Look(
+            at_s,
+            await self._ledger.by_state(),
+            await self._ledger.oldest_doubt_s(),
+            await self._ledger.provider_trouble(),
+        )
+        self._last = look
+        self._tell(look.waiting, look.doubt_s)
+        self._tell_provider(look.trouble)
+
+    def readings(self) -> Iterator[Reading]:
+        """What waits, as the last look found it; nothing where that is too long ago to be believed."""
+        yield Reading(instruments.DOUBT_HORIZON, self._horizon_s)
+        last = self._last
+        if last is None or time.monotonic() - last.at_s > limits.WAITING_LOOK_AGE_S_MAX:
+            return
+        for state, waiting in last.waiting.items():
+            yield Reading(instruments.RECORDS_WAITING, waiting.count, (state,))
+            yield Reading(instruments.RECORDS_WAITING_OLDEST, waiting.oldest_s, (state,))
+        yield Reading(instruments.OLDEST_DOUBT, last.doubt_s)
+        for outcome in RETRIED_OUTCOMES:
+            records = sum(each.records for each in last.trouble if each.outcome is outcome)
+            yield Reading(instruments.PROVIDER_RETRYING, records, (outcome,))
+
+    def _tell(self, waiting: Mapping[State, Waiting], doubt_s: float) -> None:
         for state in WAITING_STATES:
             now = waiting[state]
-            _WAITING.labels(state).set(now.count)
-            _OLDEST.labels(state).set(now.oldest_s)
             if state in {State.IN_DOUBT, State.HELD} and now.count != self._told.get(state, 0):
                 log.warning("records wait for a decision", state=state, count=now.count, oldest_s=round(now.oldest_s))
             self._told[state] = now.count
-        _DOUBT.set(doubt_s)
         if self._horizon_s and doubt_s > self._horizon_s * limits.HORIZON_ALARM_SHARE:
             log.error(
                 "a doubt comes near the time after which the provider forgets it",
@@ -110,8 +106,6 @@ class Alarms:
 
     def _tell_provider(self, trouble: Sequence[Trouble]) -> None:
         """Say once that records are retried, and once that it is over."""
-        for outcome in RETRIED_OUTCOMES:
-            _PROVIDER.labels(outcome).set(sum(each.records for each in trouble if each.outcome is outcome))
         if not trouble:
             if self._looks_in_trouble >= _TROUBLE_LOOKS:
                 log.info("no record is retried any more")

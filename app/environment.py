@@ -61,6 +61,7 @@ class IngestEnvironment(Environment):
     ingest: IngestSettings
     temporal: TemporalSettings
     privacy: PrivacySettings
+    http: HttpSettings
 
 
 class WorkerEnvironment(Environment):

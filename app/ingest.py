@@ -6,10 +6,13 @@ import structlog
 from temporalio.client import Client
 
 from app.environment import IngestEnvironment
+from app.health import Health
+from app.intake_metrics import IntakeSource
+from app.observed import INTAKE, Process, observed
 from app.process import unless_stopped
 from app.temporal import connect
 from app.tracing import traced
-from ingest.consumer import Ingester
+from ingest.ingester import Ingester
 from ingest.starter import Starter
 
 log = structlog.get_logger(__name__)
@@ -17,10 +20,22 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: IngestEnvironment, stop: asyncio.Event) -> None:
     """Read the topic until `stop` is set, then commit what is final and leave the rest to the next start."""
-    async with traced("recharge-ingest"):
-        client = await unless_stopped(stop, connect())
-        await intake(client, settings, eager=False).run(stop)
+    async with traced("recharge-ingest"), observed(settings.http, stop, Process.INGEST) as health:
+        client = await unless_stopped(stop, connect(settings.http))
+        await take_in(client, settings, stop, health, eager=False)
     log.info("intake has stopped")
+
+
+async def take_in(
+    client: Client, settings: IngestEnvironment, stop: asyncio.Event, health: Health, *, eager: bool
+) -> None:
+    """Run the intake until `stop` is set. `health` tells of it meanwhile."""
+    ingester = intake(client, settings, eager=eager)
+    health.add(INTAKE, IntakeSource(ingester))
+    try:
+        await ingester.run(stop)
+    finally:
+        health.remove(INTAKE)
 
 
 def intake(client: Client, settings: IngestEnvironment, *, eager: bool) -> Ingester:

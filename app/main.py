@@ -10,7 +10,6 @@ import typer
 from activities.ledger import LedgerError
 from activities.provider import ProviderProblem
 from app import process
-from app.alarms import HttpProblem
 from app.audit_command import audit
 from app.deployment import Deployment, DeploymentProblem
 from app.environment import (
@@ -23,6 +22,7 @@ from app.environment import (
     load,
 )
 from app.find_commands import find_commands
+from app.http_problem import HttpProblem
 from app.intake_commands import intake_commands
 from app.logging import configure_logging
 from app.operate import commands

@@ -6,7 +6,8 @@ import structlog
 
 from app.deployment import Deployment
 from app.environment import RunEnvironment
-from app.ingest import intake
+from app.ingest import take_in
+from app.observed import Process, observed
 from app.process import unless_stopped
 from app.temporal import connect
 from app.tracing import traced
@@ -17,8 +18,8 @@ log = structlog.get_logger(__name__)
 
 async def run(settings: RunEnvironment, stop: asyncio.Event, deployment: Deployment | None = None) -> None:
     """Work until `stop` is set: the intake ends first, since its records in flight need the worker."""
-    async with traced("recharge-run"):
-        client = await unless_stopped(stop, connect())
-        async with worker(client, settings, stop, deployment):
-            await intake(client, settings, eager=True).run(stop)
+    async with traced("recharge-run"), observed(settings.http, stop, Process.RUN, deployment) as health:
+        client = await unless_stopped(stop, connect(settings.http))
+        async with worker(client, settings, stop, deployment, health):
+            await take_in(client, settings, stop, health, eager=True)
     log.info("intake and worker have stopped")

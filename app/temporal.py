@@ -2,18 +2,30 @@
 
 import asyncio
 import logging
+import socket
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
-from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from app.environment import variables
+from app.http_problem import HttpProblem
+from app.observed import identity
 from recharge import limits
 from recharge.contract import SEARCH_ATTRIBUTES
+from recharge.settings import HttpSettings
 
 log = structlog.get_logger(__name__)
 
@@ -41,19 +53,22 @@ def configured_namespace() -> str:
     return str(_connect_config().get("namespace") or "default")
 
 
-async def connect() -> Client:
+async def connect(http: HttpSettings | None = None) -> Client:
     """Connect by Temporal's own environment configuration, waiting for a server that is not there yet.
 
-    Raises TemporalProblem where the configuration cannot be read or the server refuses us.
+    `http` says whether and where the SDK shows its own metrics.
+
+    Raises TemporalProblem where the configuration cannot be read or the server refuses us, HttpProblem where the address of the SDK's
+    metrics cannot be listened on.
     """
     config = _connect_config()
-    runtime = native_runtime()
+    runtime = native_runtime(None if http is None else http.sdk_address)
     where = f"Temporal at {config['target_host']}"
     delay_s = limits.START_RETRY_FIRST_S
     told = False
     while True:
         try:
-            client = await Client.connect(**config, runtime=runtime)  # type: ignore[arg-type]  # the configuration's own keys
+            client = await Client.connect(**config, runtime=runtime, identity=identity())  # type: ignore[arg-type]  # the configuration's own keys
             await _namespace_exists(client, where)
         except RuntimeError as error:  # the SDK's word for a connection that failed
             if not told:
@@ -79,14 +94,36 @@ async def connect() -> Client:
         delay_s = min(delay_s * 2, limits.START_RETRY_MAX_S)
 
 
-def native_runtime() -> Runtime:
-    """The SDK's native part, whose log lines go through ours: in one form, with numbers masked."""
+def native_runtime(metrics: tuple[str, int] | None = None) -> Runtime:
+    """The SDK's native part, whose log lines go through ours: in one form, with numbers masked. It serves its own metrics at an address.
+
+    Raises HttpProblem where that cannot be listened on.
+    """
     forwarding = LogForwardingConfig(logging.getLogger("temporalio.core"))
-    return Runtime(
-        telemetry=TelemetryConfig(
-            logging=LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
-        )
+    telemetry = TelemetryConfig(
+        logging=LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding=forwarding)
     )
+    if metrics is None:
+        return Runtime(telemetry=telemetry)
+    host, port = metrics
+    where = f"{_ip_address(host)}:{port}"
+    try:
+        # In seconds, as our own are and as Prometheus has it.
+        serving = PrometheusConfig(
+            bind_address=where, counters_total_suffix=True, unit_suffix=True, durations_as_seconds=True
+        )
+        return Runtime(telemetry=replace(telemetry, metrics=serving))
+    except ValueError as error:
+        raise HttpProblem(f"RECHARGE_HTTP__SDK_LISTEN={host}:{port} cannot be listened on: {error}") from error
+
+
+def _ip_address(host: str) -> str:
+    """The address that a host's name stands for, as the SDK wants it."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]
+    except OSError as error:
+        raise HttpProblem(f"RECHARGE_HTTP__SDK_LISTEN={host}: no such host ({error.strerror})") from error
+    return f"[{found}]" if ":" in str(found) else str(found)
 
 
 async def _namespace_exists(client: Client, where: str) -> None:

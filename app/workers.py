@@ -17,13 +17,17 @@ from activities.look_up import LookUp
 from activities.provider import Provider
 from activities.recharge import Recharge
 from activities.record_result import RecordResult
-from app.alarms import Alarms, serve_metrics
+from app.alarms import Alarms
 from app.deployment import Deployment
 from app.environment import WorkerEnvironment
+from app.health import Health
+from app.observed import WORKER
 from app.process import unless_stopped
 from app.temporal import check_search_attributes
 from app.tracing import TracingInterceptor
-from recharge import limits, tracing
+from app.worker_metrics import WorkerSource
+from app.worker_watch import WorkerWatch
+from recharge import limits, telemetry, tracing
 from recharge.contract import calls_task_queue
 from recharge.sending import KeyRules
 from recharge.settings import DuplicateProtection, ProviderSettings
@@ -63,9 +67,13 @@ def key_rules(settings: ProviderSettings) -> KeyRules | None:
 
 @asynccontextmanager
 async def worker(
-    client: Client, settings: WorkerEnvironment, stop: asyncio.Event, deployment: Deployment | None
+    client: Client,
+    settings: WorkerEnvironment,
+    stop: asyncio.Event,
+    deployment: Deployment | None,
+    health: Health,
 ) -> AsyncIterator[None]:
-    """A worker that runs while the body does, as one of a deployment's where there is one.
+    """A worker that runs while the body does, as one of a deployment's where there is one. `health` tells of it.
 
     At the end it finishes its activities, and then every call that is still in flight.
 
@@ -73,20 +81,26 @@ async def worker(
     """
     url = settings.mysql.url.get_secret_value()
     ledger = Ledger(url, keys=key_rules(settings.provider))
-    waiting = WaitingRecords(url, connections_max=1)
+    # One for the long looks, and one for the short question whether the ledger is there.
+    waiting = WaitingRecords(url, connections_max=2)
     provider = Provider(settings.provider)
     calls = CallsInFlight()
     try:
         await unless_stopped(stop, wait_for_ledger(ledger))
         await check_search_attributes(client)
-        serve_metrics(settings.http)
         workflows, sending = _temporal_workers(client, settings, deployment, ledger, provider, calls)
         async with sending, workflows:
-            watching = [asyncio.create_task(Alarms(waiting, settings.provider).run())]
+            alarms = Alarms(waiting, settings.provider)
+            watch = WorkerWatch(client, settings.temporal.task_queue, waiting)
+            watching = [asyncio.create_task(alarms.run())]
+            if telemetry.is_on():
+                watching.append(asyncio.create_task(watch.run()))
+            health.add(WORKER, WorkerSource((workflows, sending), watch, calls, alarms))
             if deployment is not None:
                 watching.append(asyncio.create_task(deployment.watch(client)))
             log.info("worker is polling", task_queue=settings.temporal.task_queue, ledger=ledger.where)
             yield
+            health.remove(WORKER)
             for task in watching:
                 task.cancel()
             await asyncio.gather(workflows.shutdown(), sending.shutdown())

@@ -48,6 +48,7 @@ class Assignment:
         self._cluster = cluster
         self._partitions: dict[int, AssignedPartition] = {}
         self._epoch = 0
+        self._told: frozenset[int] | None = None
         self._outage = Outage(_log, "Kafka does not say where to begin; waiting", "Kafka says again where to begin")
 
     def __iter__(self) -> Iterator[AssignedPartition]:
@@ -61,15 +62,26 @@ class Assignment:
         partition = self._partitions.get(number)
         return None if partition is None or partition.suspended else partition
 
+    @property
+    def problem(self) -> str | None:
+        """Why not every partition that is ours is read, in one line. To be given none is an assignment too: there are more of us."""
+        if self._told is None:
+            return "no partitions are assigned yet"
+        if missing := [number for number in sorted(self._told) if self.get(number) is None]:
+            return f"where partition {missing[0]} begins is not known yet"
+        return None
+
     def suspend(self) -> None:
         """A rebalance begins: nothing is read, started or set up until it is over."""
         self._epoch += 1
+        self._told = None
         for partition in self:
             partition.suspended = True
 
     def change(self, numbers: frozenset[int]) -> int:
         """A rebalance is over. Drops what is not ours any more, and returns the new epoch, for `set_up`."""
         self.suspend()
+        self._told = numbers
         for number in self._partitions.keys() - numbers:
             self._partitions.pop(number).drop()
             _log.info("partition given away", partition=number)

@@ -13,7 +13,7 @@ from ingest.kafka import RecordReader
 from ingest.kafka_words import AssignmentLost, KafkaProblem, MetadataTooLarge
 from ingest.outage import Outage
 from ingest.partition import AssignedPartition
-from recharge import limits
+from recharge import instruments, limits, telemetry
 
 _LAST_COMMIT_TIMEOUT_S = 3.0
 """What a commit may take in a rebalance or at the end. What is not committed then is only looked at again."""
@@ -71,12 +71,15 @@ class Committer:
         try:
             await self._send(commits, timeout_s)
         except AssignmentLost as problem:
+            telemetry.count(instruments.COMMITS, "refused")
             _log.info("commit refused", problem=str(problem))
         except KafkaProblem as problem:
+            telemetry.count(instruments.COMMITS, "failed")
             if problem.fatal:
                 raise
             self._outage.began(self, str(problem))
         else:
+            telemetry.count(instruments.COMMITS, "done")
             self._outage.over(self)
             for partition, commit in commits.items():
                 if partition.commit_done(commit):

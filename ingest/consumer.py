@@ -10,83 +10,30 @@ a duplicate, and the intake attaches to the workflow that is there.
 import asyncio
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
 
-from ingest import first_start, kafka_words
+from ingest import kafka_words
 from ingest.assignment import Assignment
 from ingest.committer import Committer
 from ingest.dead_letters import DeadLetters
+from ingest.ends import EndOffsets
 from ingest.instance import check_instance
 from ingest.kafka import Cluster, Edge, RecordReader
 from ingest.kafka_watch import KafkaWatch
 from ingest.kafka_words import AssignmentLost, KafkaProblem
-from ingest.outage import Outage, backoff_s, unless
 from ingest.partition import AssignedPartition, OpenRecord, Room
 from ingest.retention import RetentionWatch
+from ingest.standing import IntakeStanding, StopReason
 from ingest.starter import Starter
 from ingest.starter_words import FingerprintMismatch
 from ingest.switch import Switch
-from recharge import limits, tracing
+from recharge import instruments, limits, telemetry, tracing
 from recharge.outcome import DEAD_LETTER_STATES
-from recharge.settings import IngestSettings, KafkaSettings
-
-_HEALTHY_AFTER_S = 30.0
-"""A membership that lasted so long was a good one, after which waiting begins anew at the shortest."""
+from recharge.settings import KafkaSettings
 
 _log = structlog.get_logger(__name__)
-
-
-class Ingester:
-    """Reads the topic as one member of the group, until it is told to stop."""
-
-    def __init__(self, kafka: KafkaSettings, ingest: IngestSettings, starter: Starter) -> None:
-        self._kafka = kafka
-        self._ingest = ingest
-        self._starter = starter
-        self._switch = starter.switch(kafka, ingest)
-        self._outage = Outage(_log, "Kafka cannot be used; waiting for it", "Kafka can be used again")
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then end in good order. Servers that are not there are waited for.
-
-        Raises:
-            KafkaProblem, StarterProblem: waiting cannot help; the message says in one line what to do.
-        """
-        await unless(stop, self._starter.check())
-        tries = 0
-        while not stop.is_set():
-            began_s = time.monotonic()
-            try:
-                await self._membership(stop)
-            except KafkaProblem as problem:
-                if problem.fatal:
-                    raise
-                tries = 0 if time.monotonic() - began_s > _HEALTHY_AFTER_S else tries + 1
-                self._outage.began(self, str(problem))
-                await unless(stop, asyncio.sleep(backoff_s(tries)))
-
-    async def _membership(self, stop: asyncio.Event) -> None:
-        async with AsyncExitStack() as stack:
-            membership = await unless(stop, self._join(stack, stop))
-            if membership is not None:
-                self._outage.over(self)
-                await membership.work()
-
-    async def _join(self, stack: AsyncExitStack, stop: asyncio.Event) -> "Membership":
-        cluster = await stack.enter_async_context(Cluster(self._kafka))
-        await cluster.check_topics()
-        recorded = await first_start.settle(self._kafka, self._ingest, cluster, self._starter.intake_record)
-        await self._switch.refresh()
-        assignment = Assignment(self._kafka, self._ingest, cluster, recorded)
-        membership = Membership(
-            self._kafka, self._ingest.max_in_flight, self._starter, self._switch, cluster, assignment, stop
-        )
-        stack.push_async_callback(membership.leave)
-        await membership.join(KafkaWatch(cluster, self._kafka.topic, self._outage))
-        return membership
 
 
 class Membership:
@@ -117,13 +64,37 @@ class Membership:
         self._turns: list[AssignedPartition] = []
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
+        self._watch: KafkaWatch | None = None
+        self._retention = RetentionWatch(cluster, assignment)
+        self._ends = EndOffsets(cluster, assignment)
+        self._turned_s = time.monotonic()
 
     async def join(self, watch: KafkaWatch) -> None:
         """Connect and join the group. From then on `watch` tells whether Kafka answers."""
         await self._reader.start()
+        self._watch = watch
         self._in_background(watch.run())
-        self._in_background(RetentionWatch(self._cluster, self._assignment).run())
+        self._in_background(self._retention.run())
+        if telemetry.is_on():
+            self._in_background(self._ends.run())
         self._in_background(self._switch.watch())
+
+    @property
+    def standing(self) -> IntakeStanding:
+        """How the intake stands now."""
+        return IntakeStanding(
+            kafka_problem=None if self._watch is None else self._watch.problem,
+            assignment_problem=self._assignment.problem,
+            temporal_problem=self._starter.temporal_problem,
+            stalled_s=time.monotonic() - self._turned_s,
+            partitions=[partition.standing(self._ends.of(partition.number)) for partition in self._assignment],
+            in_flight=self._in_flight,
+            in_flight_max=self._in_flight_max,
+            lanes_held=self._starter.lanes_held + self._dead_letters.lanes_held,
+            paused=self._switch.reason,
+            refused_in_a_row=self._switch.refused_in_a_row,
+            retention_s=self._retention.retention_s,
+        )
 
     async def leave(self) -> None:
         """End everything that is under way, and leave the group."""
@@ -149,6 +120,7 @@ class Membership:
         await self._committer.commit_last(self._committer.due())
 
     async def _step(self) -> None:
+        self._turned_s = time.monotonic()
         try:
             await self._read()
         except KafkaProblem as problem:
@@ -202,7 +174,7 @@ class Membership:
         partition = self._assignment.get(problem.partition)
         if partition is None:
             return
-        partition.stop(may_commit=False)
+        partition.stop(StopReason.OUT_OF_RANGE, may_commit=False)
         numbers = [problem.partition]
         earliest = await self._cluster.offsets(numbers, Edge.EARLIEST)
         end = await self._cluster.offsets(numbers, Edge.END)
@@ -221,7 +193,7 @@ class Membership:
             return
         self._one_by_one = False
         for partition in partitions:
-            partition.read_no_more()
+            partition.read_no_more(StopReason.UNREADABLE)
             unreadable = kafka_words.unreadable(
                 self._kafka.topic, partition.number, partition.progress.position, problem
             )
@@ -273,10 +245,12 @@ class Membership:
                     with tracing.span("publish dead letter", tracing.Kind.PRODUCER):
                         await self._dead_letters.publish(record.kafka, record.input, result)
         except FingerprintMismatch as problem:
-            partition.stop(may_commit=True)
+            partition.stop(StopReason.OTHER_RECORD, may_commit=True)
             _log.error("partition stands still", problem=str(problem), **where)
         else:
             partition.final(record.input.offset)
+            telemetry.count(instruments.RECORDS_DONE, result.state)
+            telemetry.observe(instruments.RECORD_SECONDS, time.monotonic() - record.read_at_s)
             _log.info("record done", state=result.state.value, **where)
 
     # --- Rebalancing --------------------------------------------------------------------------------------------------
@@ -295,6 +269,7 @@ class Membership:
         return self._failure is None
 
     def _on_assigned(self, numbers: frozenset[int]) -> None:
+        telemetry.count(instruments.REBALANCES)
         epoch = self._assignment.change(numbers)
         self._in_background(self._assignment.set_up(self._reader, numbers, epoch))
 

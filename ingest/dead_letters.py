@@ -11,7 +11,7 @@ import structlog
 from ingest import kafka_words
 from ingest.kafka import KafkaRecord, RecordWriter
 from ingest.outage import Outage, backoff_s
-from recharge import limits
+from recharge import instruments, limits, telemetry
 from recharge.contract import RechargeResult, RecordInput
 from recharge.settings import KafkaSettings
 
@@ -28,9 +28,15 @@ class DeadLetters:
         self._topic = settings.dead_letters
         self._writer: RecordWriter | None = None
         self._lock = asyncio.Lock()
+        self._too_large: set[str] = set()
         self._outage = Outage(
             _log, f"no dead letter can be written to {self._topic}; waiting", "dead letters are written again"
         )
+
+    @property
+    def lanes_held(self) -> int:
+        """How many records wait since their dead letter is too large for the topic."""
+        return len(self._too_large)
 
     async def publish(self, kafka_record: KafkaRecord, record: RecordInput, result: RechargeResult) -> None:
         """Write one dead letter and return when every in-sync replica has it.
@@ -50,6 +56,8 @@ class DeadLetters:
                 tries += 1
         finally:
             self._outage.forget(record.workflow_id)
+            self._too_large.discard(record.workflow_id)
+        telemetry.count(instruments.DEAD_LETTERS, result.state)
         _log.info("dead letter written", workflow_id=record.workflow_id, topic=self._topic, state=result.state.value)
 
     async def _written(
@@ -65,6 +73,7 @@ class DeadLetters:
             writer = await self._running_writer()
             await writer.write(self._topic, key, value, headers)
         except kafka_words.RecordTooLarge as problem:
+            self._too_large.add(record.workflow_id)
             if tries == 0:
                 _log.error(
                     "lane is held: its dead letter is too large for the topic",

@@ -21,6 +21,8 @@ class KafkaWatch:
         self._cluster = cluster
         self._topic = topic
         self._outage = outage
+        self.problem: str | None = None
+        """Why Kafka gave no answer, where it gave none; one line."""
 
     async def run(self) -> None:
         """Look until cancelled. Waiting for Kafka is the consumer's part; this tells of it.
@@ -35,8 +37,10 @@ class KafkaWatch:
                 except KafkaProblem as problem:
                     if problem.fatal:
                         raise
-                    self._outage.began(self, str(problem))
+                    self.problem = str(problem)
+                    self._outage.began(self, self.problem)
                 else:
+                    self.problem = None
                     self._outage.over(self)
                 await asyncio.sleep(limits.KAFKA_WATCH_INTERVAL_S)
         finally:

@@ -11,6 +11,7 @@ from ingest.commit_metadata import CompletedRange, encode
 from ingest.commit_offset import Arrival, Commit, PartitionProgress
 from ingest.kafka import KafkaRecord
 from ingest.lanes import Lanes, lanes_of
+from ingest.standing import PartitionStanding, StopReason
 from recharge import limits, record
 from recharge.contract import REDRIVE_HEADER, Position, RecordInput
 from recharge.settings import IngestSettings
@@ -83,8 +84,8 @@ class AssignedPartition:
         self._room = Room.of_each(1)
         self._paused = False
         self._too_far = False
-        self._reads_no_more = False
-        self._stopped = False
+        self._stopped: StopReason | None = None
+        self._starts_no_more = False
         self._may_commit = True
         self._committed = committed
         self._committed_changes = -1
@@ -102,7 +103,7 @@ class AssignedPartition:
         else:
             self._paused = held[0] >= room.records or held[1] >= room.size_bytes
         self._note_distance()
-        return not (self._paused or self._too_far or self._reads_no_more or self._stopped or self.suspended)
+        return not (self._paused or self._too_far or self._stopped or self.suspended)
 
     def _note_distance(self) -> None:
         """Read nothing at the bound of the final distance, then until the half of it is left. A range that was begun is read to its end."""
@@ -126,9 +127,9 @@ class AssignedPartition:
         """The record at the commit offset, where it is one that has to be carried out."""
         return self._open.get(self.progress.commit_offset)
 
-    def read_no_more(self) -> None:
+    def read_no_more(self, because: StopReason) -> None:
         """Carry out what was read, and read nothing beyond it."""
-        self._reads_no_more = True
+        self._stopped = because
 
     @property
     def batch_records_max(self) -> int:
@@ -182,7 +183,7 @@ class AssignedPartition:
     def start_next(self) -> OpenRecord | None:
         """The next record that may start now, if there is one."""
         lowest = self._lanes.lowest_startable
-        if self.suspended or self._stopped or lowest is None:
+        if self.suspended or self._starts_no_more or lowest is None:
             return None
         if lowest - self.progress.commit_offset > limits.FINAL_DISTANCE_MAX:
             return None
@@ -200,10 +201,25 @@ class AssignedPartition:
         self.progress.final(offset)
         self._open_bytes -= self._open.pop(offset).kafka.size_bytes
 
-    def stop(self, *, may_commit: bool) -> None:
-        """Start nothing more; what runs may end. Where `may_commit` is false, the committed offset stays as it is."""
-        self._stopped = True
+    def stop(self, because: StopReason, *, may_commit: bool) -> None:
+        """Read and start nothing more; what runs may end. Where `may_commit` is false, the committed offset stays as it is."""
+        self._stopped = because
+        self._starts_no_more = True
         self._may_commit = self._may_commit and may_commit
+
+    def standing(self, end: int | None) -> PartitionStanding:
+        """How it stands now, where it ends at `end` (None: not known)."""
+        blocking, progress = self.blocking, self.progress
+        return PartitionStanding(
+            self.number,
+            progress.commit_offset,
+            end,
+            progress.open_count,
+            progress.final_distance,
+            0.0 if blocking is None else time.monotonic() - blocking.read_at_s,
+            0.0 if blocking is None else max(0.0, time.time() - blocking.kafka.timestamp_ms / 1000),
+            self._stopped,
+        )
 
     def drop(self) -> None:
         """Forget the partition. Its workflows go on, and whoever owns it next attaches to them."""

@@ -1,6 +1,7 @@
 """Calls to Temporal that are repeated until they are answered, and what ends the waiting: somebody has to do something first."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -26,6 +27,18 @@ class Patience:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
         self._outage = Outage(_log, "Temporal does not answer; waiting for it", "Temporal answers again")
+        self._answered_s = time.monotonic()
+        self._problem: str | None = None
+
+    @property
+    def silent_s(self) -> float:
+        """For how long Temporal has answered nothing. Where nobody asks, that says nothing about it."""
+        return time.monotonic() - self._answered_s
+
+    @property
+    def problem(self) -> str | None:
+        """What it said instead of the last answer, if it said anything."""
+        return self._problem
 
     async def ask(self, who: str, call: Callable[[], Awaitable[_Answer]]) -> _Answer:
         """Repeat a call until Temporal answers it.
@@ -41,18 +54,23 @@ class Patience:
                     answer = await call()
                 except RPCError as error:
                     self._raise_where_final(error)
-                    self._outage.began(who, f"{error.status.name}: {error.message}")
+                    self._problem = f"{error.status.name}: {error.message}"
+                    self._outage.began(who, self._problem)
                     await asyncio.sleep(backoff_s(tries))
                     tries += 1
                 else:
-                    self._outage.over(who)
+                    self._answered(who)
                     return answer
         except (WorkflowAlreadyStartedError, DeletedError):
             # These are answers too.
-            self._outage.over(who)
+            self._answered(who)
             raise
         finally:
             self._outage.forget(who)
+
+    def _answered(self, who: str) -> None:
+        self._answered_s, self._problem = time.monotonic(), None
+        self._outage.over(who)
 
     def _raise_where_final(self, error: RPCError) -> None:
         match error.status:

@@ -13,7 +13,11 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
+from ingest.standing import PauseReason
 from recharge import contract, limits
+
+INGESTER_PREFIX = "recharge ingest at "
+"""How an ingester calls itself where it pauses the intake."""
 
 _RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
 _SUMMARY_CHARS_MAX = 100
@@ -35,6 +39,11 @@ class Pause:
     note: str
     since: datetime
     """When it began, in UTC by Temporal's clock."""
+
+    @property
+    def reason(self) -> PauseReason:
+        """Whether a person paused the intake, or an ingester did for refusals in a row."""
+        return PauseReason.REFUSED_IN_A_ROW if self.by.startswith(INGESTER_PREFIX) else PauseReason.PERSON
 
     def __str__(self) -> str:
         """Who, since when and why, as it is told to people."""

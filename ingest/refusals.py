@@ -35,6 +35,11 @@ class RefusalsInARow:
         records = "1 record" if self._count_max == 1 else f"{self._count_max} records in a row"
         return f"{records} refused with {result.status}, the newest of them {workflow_id}"
 
+    @property
+    def count(self) -> int:
+        """How many there are in the row."""
+        return len(self._refused)
+
     def forget(self) -> None:
         """Begin at none."""
         self._status = None

@@ -27,6 +27,8 @@ class RetentionWatch:
         self._cluster = cluster
         self._assignment = assignment
         self._alarmed: dict[int, str] = {}
+        self.retention_s: float | None = None
+        """The topic's retention.ms, where it has one and that is known."""
         self._outage = Outage(_log, "the topic's retention cannot be watched", "the topic's retention is watched again")
 
     async def run(self) -> None:
@@ -38,6 +40,7 @@ class RetentionWatch:
                 self._outage.began(self, str(problem))
             else:
                 self._outage.over(self)
+                self.retention_s = retention_ms / 1000 if retention_ms >= 0 else None
                 self._look(retention_ms)
             await asyncio.sleep(limits.RETENTION_CHECK_INTERVAL_S)
 

@@ -29,8 +29,9 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from ingest import starter_words as words
 from ingest.intake_record import IntakeRecord
 from ingest.patience import DeletedError, Patience
+from ingest.pause import INGESTER_PREFIX
 from ingest.switch import Switch
-from recharge import contract, limits
+from recharge import contract, instruments, limits, telemetry
 from recharge.contract import RechargeResult, RecordInput
 from recharge.outcome import FINAL_STATES, State
 from recharge.privacy import account_hash, keyed_hash, mask_phone
@@ -64,6 +65,7 @@ class Starter:
         self._hash_key = hash_key
         self._eager = eager
         self._patience = Patience(client.namespace)
+        self._held: set[str] = set()
         self.intake_record = IntakeRecord(client, self._patience)
         """Where it stands that an intake has begun."""
 
@@ -73,9 +75,21 @@ class Starter:
             self._client,
             self._patience,
             kafka.source,
-            by=f"recharge ingest at {kafka.group_instance_id or socket.gethostname()}",
+            by=f"{INGESTER_PREFIX}{kafka.group_instance_id or socket.gethostname()}",
             refused_in_a_row_max=ingest.refused_in_a_row_max,
         )
+
+    @property
+    def lanes_held(self) -> int:
+        """How many records wait since their workflow ended without a final state."""
+        return len(self._held)
+
+    @property
+    def temporal_problem(self) -> str | None:
+        """What is wrong with Temporal in one line, as far as somebody has asked it lately; None where it answers."""
+        if self._patience.silent_s < limits.READY_SILENCE_S:
+            return None
+        return self._patience.problem or f"Temporal has not answered for {self._patience.silent_s:.0f} s"
 
     async def check(self) -> None:
         """Wait for Temporal, and make sure that the namespace knows our search attributes.
@@ -150,8 +164,10 @@ class Starter:
             )
         except WorkflowAlreadyStartedError as error:
             _log.info("record attached to the workflow that is there", run_id=error.run_id, **where)
+            telemetry.count(instruments.WORKFLOW_STARTS, "duplicate")
             return self._handle(record, error.run_id), False
         _log.info("record started", run_id=handle.result_run_id, **where)
+        telemetry.count(instruments.WORKFLOW_STARTS, "started")
         return handle, True
 
     def _search_attributes(self, record: RecordInput, kafka_key: bytes | None) -> TypedSearchAttributes:
@@ -219,6 +235,12 @@ class Starter:
 
     async def _newer_run(self, record: RecordInput, ended: _Handle, why: str) -> _Handle:
         """Hold the lane until the newest run is one that can be awaited. A run that was ended by a reset has a newer one at once."""
+        try:
+            return await self._until_newer_run(record, ended, why)
+        finally:
+            self._held.discard(record.workflow_id)
+
+    async def _until_newer_run(self, record: RecordInput, ended: _Handle, why: str) -> _Handle:
         held_run_id: str | None = None
         while True:
             described = await self._describe(record, self._handle(record, None))
@@ -233,6 +255,7 @@ class Starter:
                 return self._handle(record, described.run_id)
             if held_run_id != described.run_id:
                 held_run_id = described.run_id
+                self._held.add(record.workflow_id)
                 _log.error(
                     "lane is held: the workflow ended without a final state",
                     workflow_id=record.workflow_id,

@@ -10,6 +10,7 @@ from ingest import pause
 from ingest.patience import DeletedError, Patience
 from ingest.pause import Pause
 from ingest.refusals import RefusalsInARow
+from ingest.standing import PauseReason
 from recharge import contract, limits
 from recharge.contract import RechargeResult
 
@@ -47,6 +48,18 @@ class Switch:
     def is_paused(self) -> bool:
         """Whether nothing new may be started."""
         return self._pause is not None or self._own_reason is not None
+
+    @property
+    def reason(self) -> PauseReason | None:
+        """Why nothing new may be started, where that is so."""
+        if self._own_reason is not None:
+            return PauseReason.REFUSED_IN_A_ROW
+        return None if self._pause is None else self._pause.reason
+
+    @property
+    def refused_in_a_row(self) -> int:
+        """How many distinct records were refused one after another with the same status."""
+        return self._refusals.count
 
     async def watch(self) -> None:
         """Look at the switch again and again, until cancelled.

@@ -168,6 +168,9 @@ LEDGER_RETRY_FIRST_S = 0.05
 ALARM_INTERVAL_S = 15.0
 """How often the waiting records are counted: the usual interval at which metrics are read."""
 
+WAITING_LOOK_AGE_S_MAX = 3 * ALARM_INTERVAL_S
+"""What is known of waiting records from an older look is not told: a wrong number of them would be believed."""
+
 DEPLOYMENT_POLL_S = 2.0
 """How often a worker of a deployment asks whether its build is current: a person who has just made it so watches the log."""
 
@@ -192,6 +195,9 @@ KAFKA_WATCH_INTERVAL_S = 3.0
 KAFKA_WATCH_TIMEOUT_S = 5.0
 """How often the cluster is asked whether it answers at all, and how long it may not do so before the log says so. A broker that is slow
 answers sooner, and where one of several is away, another does."""
+
+END_OFFSETS_INTERVAL_S = 5.0
+"""How often the partitions' ends are asked for, from which the lag is told: several times between two readings of the metrics."""
 
 FETCH_BYTES_MAX = 1 * MIB
 """Per partition and fetch; the broker sends one larger record all the same."""
@@ -259,6 +265,33 @@ REPLAY_HISTORIES_MAX = 100_000
 
 REPLAY_TIMEOUT_S = 30.0
 """How long one replay may take. The SDK ends a workflow task that hangs after 2 s, and a thousand events replay in a second."""
+
+# --- Metrics and health -----------------------------------------------------------------------------------------------
+
+READY_SILENCE_S = 10.0
+"""A server that the intake has heard nothing from for so long is told as away. Temporal is asked once a second, Kafka every few; a busy
+machine may miss some of these."""
+
+READY_LOOK_INTERVAL_S = 2.0
+READY_LOOK_TIMEOUT_S = 4.0
+"""How often a worker asks Temporal and the ledger whether it can work, and how long an answer may take. Below READY_SILENCE_S together, so
+that both halves of the service tell the same in the same time."""
+
+POLLER_SEEN_S = 180.0
+"""Temporal lists who polls a queue, and when it did so last. A poll takes a minute at most, and one in a few goes another way inside."""
+
+LOOP_STALLED_S = 120.0
+"""The intake's loop comes round several times a second, and more slowly in a rebalance over many partitions. When it has not for so long,
+it hangs, and only a restart helps."""
+
+HTTP_CONNECTIONS_MAX = 20
+"""Open connections to the address of metrics and health. Prometheus and a probe are two."""
+
+HTTP_IDLE_S = 30
+"""How long a connection may be kept open without a request: whole seconds, as the server has it."""
+
+HTTP_STOP_S = 2
+"""How long an answer that is under way at the end is waited for: whole seconds, as the server has it."""
 
 # --- The log ----------------------------------------------------------------------------------------------------------
 
@@ -357,6 +390,15 @@ _check(
     KAFKA_SESSION_TIMEOUT_S < KAFKA_MAX_POLL_INTERVAL_S,
     "a member must be given up for its silence before it is given up for reading nothing",
 )
+_check(
+    KAFKA_WATCH_INTERVAL_S + KAFKA_WATCH_TIMEOUT_S < READY_SILENCE_S,
+    "an outage of Kafka must be told as soon as one of Temporal",
+)
+_check(
+    READY_LOOK_INTERVAL_S + READY_LOOK_TIMEOUT_S < READY_SILENCE_S,
+    "a worker must have asked before its last answer is too old",
+)
+_check(KAFKA_CALL_TIMEOUT_S * 2 < LOOP_STALLED_S, "a loop that waits for Kafka must not be taken for one that hangs")
 _check(KAFKA_POLL_S < KAFKA_HEARTBEAT_INTERVAL_S, "a poll must be over before the next heartbeat is due")
 _check(START_RETRY_FIRST_S <= START_RETRY_MAX_S, "the wait for a server must widen towards its limit")
 _check(

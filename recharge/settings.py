@@ -213,12 +213,20 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+def _host_and_port(address: str | None) -> tuple[str, int] | None:
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # asked for by leaving the host out
+
+
 class HttpSettings(Section):
-    """RECHARGE_HTTP__…: where metrics are read."""
+    """RECHARGE_HTTP__…: where metrics and health are read, and the metrics of Temporal's SDK."""
 
     listen: str | None = Field(None, examples=["0.0.0.0:9464"])
+    sdk_listen: str | None = Field(None, examples=["0.0.0.0:9465"])
 
-    @field_validator("listen")
+    @field_validator("listen", "sdk_listen")
     @classmethod
     def _is_address(cls, value: str | None) -> str | None:
         if value is not None:
@@ -227,13 +235,21 @@ class HttpSettings(Section):
                 raise ValueError("must be HOST:PORT")
         return value
 
+    @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.listen is not None and self.listen == self.sdk_listen:
+            raise ValueError("sdk_listen|is the address of RECHARGE_HTTP__LISTEN; the SDK needs a port of its own")
+        return self
+
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port, or None where nothing listens."""
-        if self.listen is None:
-            return None
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  # asked for by leaving the host out
+        """Host and port of our own metrics and health, or None where nothing listens."""
+        return _host_and_port(self.listen)
+
+    @property
+    def sdk_address(self) -> tuple[str, int] | None:
+        """Host and port of the SDK's metrics, or None where nothing listens."""
+        return _host_and_port(self.sdk_listen)
 
 
 class LogSettings(Section):

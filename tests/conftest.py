@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,10 @@ from temporalio.client import Client
 
 from activities.migrations import migrate
 from app.temporal import register_search_attributes
+from devstack.ports import release_port, reserve_port
 from devstack.site import Site
 from devstack.stack import Devstack
+from tests.support.http import Ports
 
 SiteMaker = Callable[..., Awaitable[Site]]
 
@@ -62,3 +64,12 @@ async def make_site(stack: Devstack, client: Client, site_numbers: "itertools.co
 async def site(make_site: SiteMaker) -> Site:
     """One migrated site with one partition."""
     return await make_site()
+
+
+@pytest.fixture
+def ports() -> Iterator[Ports]:
+    """Three ports of this machine that nobody listens on."""
+    reserved = reserve_port(), reserve_port(), reserve_port()
+    yield reserved
+    for port in reserved:
+        release_port(port)

@@ -9,6 +9,7 @@ from activities.ledger.reading import AttemptRow
 from activities.ledger.rows import NOW, cut_reason
 from activities.ledger.tables import attempts
 from activities.profile import Answer
+from recharge import instruments, telemetry
 from recharge.contract import RecordInput
 from recharge.outcome import FINAL_STATES, State
 from recharge.sending import AttemptFacts, late_answer_contradicts
@@ -52,6 +53,7 @@ async def close(
             .values(late_outcome=answer.outcome, late_at=NOW)
         )  # fmt: skip
         if contradicts:
+            telemetry.count(instruments.CONTRADICTIONS)
             log.error(
                 "an answer came after another decision and contradicts it",
                 workflow_id=record.workflow_id,

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from activities.ledger.errors import LedgerContradiction, LedgerError, LedgerNotMigrated, LedgerUnavailable, LedgerUnfit
-from recharge import limits, tracing
+from recharge import instruments, limits, telemetry, tracing
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +140,7 @@ class LedgerEngine:
         """
         delay_s = limits.LEDGER_RETRY_FIRST_S
         for tried in range(1, limits.LEDGER_TRIES_MAX + 1):
+            began_s = time.monotonic()
             try:
                 with tracing.span("ledger transaction", tracing.Kind.CLIENT, attributes=_SPAN):
                     async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
@@ -148,11 +149,13 @@ class LedgerEngine:
                 raise
             except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
                 problem = self.in_plain_words(error)
+                telemetry.count(instruments.LEDGER_ERRORS, _kind_of(error, problem))
                 if isinstance(problem, LedgerUnavailable):
                     self._does_not_answer(error, problem, tried)
                 if tried == limits.LEDGER_TRIES_MAX or not isinstance(problem, LedgerUnavailable):
                     raise problem from error
             else:
+                telemetry.observe(instruments.LEDGER_TRANSACTION, time.monotonic() - began_s)
                 self._answers()
                 return answer
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, not a secret
@@ -191,6 +194,19 @@ class LedgerEngine:
             return LedgerUnavailable(f"{self.where} did not carry it out: {what}")
         return LedgerContradiction(f"{self.where} refused a statement: {what}")
 
+    async def ping(self, *, timeout_s: float) -> None:
+        """Ask once whether the ledger is there and takes writes, without a further try.
+
+        Raises LedgerUnavailable where no answer came in time, LedgerUnfit where MySQL refuses us or takes no writes.
+        """
+        try:
+            async with asyncio.timeout(timeout_s), self._engine.connect() as connection:
+                await _check_durability(connection)
+        except LedgerError:
+            raise
+        except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise self.in_plain_words(error) from error
+
     async def check(self) -> None:
         """Refuse a server that may lose a commit, and a schema that is not ours.
 
@@ -206,6 +222,13 @@ class LedgerEngine:
         Raises LedgerUnfit or LedgerNotMigrated with one line, and LedgerUnavailable where there is no answer.
         """
         await self.transact(_check_schema)
+
+
+def _kind_of(error: BaseException, problem: LedgerError) -> str:
+    """How a failed transaction is counted."""
+    if error_code(error) in _CONTENTION_CODES:
+        return "contention"
+    return "unavailable" if isinstance(problem, LedgerUnavailable) else "refused"
 
 
 async def _check_durability(connection: AsyncConnection) -> None:

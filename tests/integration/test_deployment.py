@@ -1,9 +1,6 @@
 """Releases with open workflows: a record that waits goes on with whatever build is current, and hangs on no retired worker."""
 
-import asyncio
-import sysconfig
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from temporalio.client import Client
@@ -14,22 +11,11 @@ from devstack.site import Site
 from devstack.stack import Devstack
 from recharge.outcome import Action
 from tests.conftest import SiteMaker
+from tests.support.deployment import make_current
 from tests.support.records import value
 from tests.support.service import Service, logged_by, stopped, until_logged
 
 NONE = {"RECHARGE_PROVIDER__TIMEOUT_S": "2", "RECHARGE_PROVIDER__PROCESSING_TIME_S": "0"}
-
-
-async def make_current(stack: Devstack, name: str, build_id: str) -> None:
-    """As an operator does it, by the very command that the log names."""
-    arguments = ("--deployment-name", name, "--build-id", build_id, "--yes", "--address", stack.temporal.address)
-    temporal = str(Path(sysconfig.get_path("scripts")) / "temporal")
-    command = (temporal, "worker", "deployment", "set-current-version", *arguments)
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, output.decode()
 
 
 def worker_of(site: Site, name: str) -> Callable[[str], ManagedProcess]:

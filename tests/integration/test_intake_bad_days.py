@@ -6,7 +6,8 @@ One broker is there, and a second one where a group's coordinator has somewhere 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -14,13 +15,16 @@ import pytest
 import structlog.testing
 from temporalio.client import Client
 
+from activities.migrations import migrate
 from app.temporal import register_search_attributes
 from devstack.kafka_joining import OFFSETS_TOPIC, JoiningBroker
 from devstack.processes import ManagedProcess, wait_until
+from devstack.server import ManagedServer
 from devstack.stack import Devstack
 from ingest.outage import backoff_s
 from recharge import limits
 from tests.integration.conftest import CornerMaker
+from tests.support.http import Ports, get, listening, metrics, problems, until_problems, until_ready
 from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged
 from tests.support.service import log_lines, logged_by, stopped, until_logged
 
@@ -250,3 +254,58 @@ async def test_an_intake_that_starts_before_its_servers_waits_for_them_tells_of_
         assert told[event] == 1
     assert told.total() < 30, told
     assert not logged_by(waiting, "record attached")
+
+
+# --- What a probe sees ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def frozen(*servers: ManagedServer) -> Iterator[None]:
+    """Freeze servers while the body runs."""
+    for server in servers:
+        server.freeze()
+    try:
+        yield
+    finally:
+        for server in servers:
+            server.thaw()
+
+
+async def test_readiness_follows_each_server_that_goes_away_and_comes_back_and_health_does_not(
+    stack: Devstack, client: Client, site_numbers: Iterator[int], ports: Ports
+) -> None:
+    of_ingest, of_worker, _ = ports
+    site = await stack.site(f"ready-{next(site_numbers)}")
+    del client  # it registers the search attributes
+    await migrate(site.migrate_environment["RECHARGE_MYSQL__URL"])
+    with frozen(stack.temporal):
+        # Nothing can begin yet, and both say so from the first moment on.
+        worker = site.spawn("worker", env=listening(of_worker))
+        ingest = site.spawn("ingest", env=listening(of_ingest))
+        for port, process, half in ((of_ingest, ingest, "intake"), (of_worker, worker, "worker")):
+            await until_logged(process, "metrics and health are served")
+            assert (await get(port, "/healthz")).status == 200
+            assert (await problems(port)).keys() == {half}
+    await until_ready(of_ingest, ingest)
+    await until_ready(of_worker, worker)
+
+    with frozen(stack.mysql, stack.kafka):
+        (why,) = (await until_problems(of_worker, "ledger")).values()
+        assert "MySQL at 127.0.0.1" in why
+        (why,) = (await until_problems(of_ingest, "kafka")).values()
+        assert "topic" in why
+        assert (await metrics(of_ingest))['recharge_ready{part="kafka"}'] == 0.0
+        assert [(await get(port, "/healthz")).status for port in ports[:2]] == [200, 200]
+    await until_ready(of_worker, worker)
+    await until_ready(of_ingest, ingest)
+
+    with frozen(stack.temporal):
+        await until_problems(of_worker, "polling")
+        await until_problems(of_ingest, "temporal")
+    await until_ready(of_worker, worker)
+    await until_ready(of_ingest, ingest)
+
+    ingest.freeze()
+    assert (await get(of_ingest, "/healthz", timeout_s=1.0)).status == 0
+    ingest.thaw()
+    await stopped([ingest, worker])

@@ -20,7 +20,7 @@ from operations import screens, switch
 from operations import status as statuses
 from operations.status import Status
 from operations.telling import Discretion
-from recharge import limits
+from recharge import instruments, limits
 from tests.conftest import SiteMaker
 from tests.support.intake import FINAL_TIMEOUT_S, logged
 from tests.support.records import value
@@ -64,14 +64,10 @@ async def alarmed(service: Service) -> dict[str, float]:
     alarm = alarms.Alarms(ledger, settings.provider)
     try:
         for _ in range(2):
-            alarm._tell_provider(await ledger.provider_trouble())
+            await alarm.look()
     finally:
         await ledger.close()
-    name = "recharge_provider_retrying_records"
-    return {
-        outcome: alarms.REGISTRY.get_sample_value(name, {"outcome": outcome}) or 0.0
-        for outcome in ("not_sent", "not_charged")
-    }
+    return {each.labels[0]: each.value for each in alarm.readings() if each.instrument is instruments.PROVIDER_RETRYING}
 
 
 @pytest.mark.parametrize(

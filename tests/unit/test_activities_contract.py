@@ -16,6 +16,7 @@ from temporalio.client import Client
 import workflows
 from app import workers
 from app.environment import WorkerEnvironment, load
+from app.health import Health
 from recharge import contract
 from workflows.recharge import RechargeWorkflow
 
@@ -92,7 +93,8 @@ async def registered(monkeypatch: pytest.MonkeyPatch) -> dict[str, activity._Def
     monkeypatch.setattr(workers, "check_search_attributes", is_there)
     settings = load(WorkerEnvironment, ENVIRONMENT)
     nobody = typing.cast("Client", object())
-    async with workers.worker(nobody, settings, asyncio.Event(), None):
+    stop = asyncio.Event()
+    async with workers.worker(nobody, settings, stop, None, Health(stop, ["worker"])):
         pass
     return of_queue("recharge")
 

@@ -156,8 +156,12 @@ def test_the_network_lets_each_process_reach_its_servers_and_nothing_else() -> N
             if component in match["values"]
         }
         assert allowed == servers
-    port = int(environment("run")["RECHARGE_HTTP__LISTEN"].rpartition(":")[2])
-    assert policies["from-prometheus"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": port}]
+    ports = [port_of("run", "LISTEN"), port_of("run", "SDK_LISTEN")]
+    assert policies["from-prometheus"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": each} for each in ports]
+
+
+def port_of(component: str, setting: str) -> int:
+    return int(environment(component)[f"RECHARGE_HTTP__{setting}"].rpartition(":")[2])
 
 
 @pytest.mark.parametrize("component", ["run", "ingest", "worker"])
@@ -165,9 +169,25 @@ def test_a_pod_that_goes_leaves_others_and_is_looked_at_where_it_listens(compone
     assert WORKLOADS[component]["spec"]["replicas"] >= 2
     budgets = {each["metadata"]["name"] for each in DOCUMENTS if each["kind"] == "PodDisruptionBudget"}
     assert f"recharge-{component}" in budgets
-    (port,) = container(component)["ports"]
-    assert environment(component)["RECHARGE_HTTP__LISTEN"].endswith(f":{port['containerPort']}")
-    paths = {
-        name: container(component)[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")
+    ours, sdk = container(component)["ports"]
+    assert (ours["name"], ours["containerPort"]) == ("http", port_of(component, "LISTEN"))
+    assert (sdk["name"], sdk["containerPort"]) == ("sdk-metrics", port_of(component, "SDK_LISTEN"))
+    annotations = WORKLOADS[component]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(ours["containerPort"]),
+        "prometheus.io/path": "/metrics",
     }
-    assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
+    (service,) = [
+        each for each in DOCUMENTS if each["kind"] == "Service" and each["metadata"]["name"] == f"recharge-{component}"
+    ]
+    assert {port["targetPort"]: port["port"] for port in service["spec"]["ports"]} == {
+        port["name"]: port["containerPort"] for port in (ours, sdk)
+    }
+    paths = {name: container(component)[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {each["port"] for each in paths.values()} == {"http"}
+    assert {name: each["path"] for name, each in paths.items()} == {
+        "startup": "/healthz",
+        "liveness": "/healthz",
+        "readiness": "/readyz",
+    }

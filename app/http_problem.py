@@ -1,0 +1,5 @@
+"""What is wrong with an address that we are to listen on."""
+
+
+class HttpProblem(Exception):
+    """An address for metrics and health cannot be used. Its text is one line that names the setting."""
