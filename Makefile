@@ -7,7 +7,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PACKAGES := recharge activities workflows ingest operations app devstack bench tests deploy
 
-.PHONY: help demo dev test test-long pictures sweep bench check format constraints servers browser clean
+SEED ?=
+SEEDS ?= 1
+RECORDS ?= 500
+FAULTS ?= 25
+
+.PHONY: help demo dev test test-long pictures sweep campaign bench check format constraints servers browser clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +35,9 @@ pictures: browser ## Take the pictures of docs/pictures anew, from the Web UI.
 
 sweep: servers ## Kill the service at every message of a record's way; SWEEP=... passes options on, sweep.jsonl keeps what is done.
 	@$(BIN)/python -m devstack.sweep $(SWEEP)
+
+campaign: servers ## A service of several processes under faults drawn from SEED (RECORDS, FAULTS; SEEDS of them in a row), and its audit.
+	@$(BIN)/python -m devstack.campaign $(if $(SEED),--seed $(SEED)) --seeds $(SEEDS) --records $(RECORDS) --faults $(FAULTS) $(CAMPAIGN)
 
 bench: servers ## Throughput, latency, restarts and duplicates, each beside its yardstick.
 	@$(BIN)/python -m bench

@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from devstack.errors import DevstackError
@@ -13,7 +14,7 @@ COMMAND_TIMEOUT_S: Final = 1_800.0
 _SHOWN_LINES = 15
 
 
-def run(what: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
+def run(what: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """Run a command to its end and return its standard output.
 
     Raises:
@@ -24,6 +25,7 @@ def run(what: str, argv: Sequence[str], env: Mapping[str, str] | None = None) ->
             done = subprocess.run(
                 argv,
                 env={**os.environ, **(env or {})},
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -59,6 +59,26 @@ def unpack_packages(suite: str, packages: Sequence[str], folder: Path) -> None:
     shutil.rmtree(work)
 
 
+def download_package(package: str, folder: Path) -> None:
+    """Unpack one package of this machine's own Debian into `folder`, without what it depends on and without installing it.
+
+    Raises:
+        DevstackError: without apt-get, or when the download failed.
+    """
+    what, argv = f"Downloading {package}", ["apt-get", "download", package]
+    archives = folder / ".archives"
+    archives.mkdir()
+    try:
+        run(what, argv, _UNATTENDED, archives)
+    except DevstackError:
+        # The lists are missing, or older than the archive. Once more with new ones.
+        run("Fetching the package lists", ["apt-get", "-o", "DPkg::Lock::Timeout=300", "update"], _UNATTENDED)
+        run(what, argv, _UNATTENDED, archives)
+    for archive in archives.glob("*.deb"):
+        run(f"Unpacking {archive.name}", ["dpkg-deb", "--extract", str(archive), str(folder)])
+    shutil.rmtree(archives)
+
+
 def _write_configuration(work: Path, suite: str) -> Path:
     """A package manager's world of its own: other sources, nothing installed, everything below `work`."""
     for part in ("state/lists/partial", "cache/archives/partial"):

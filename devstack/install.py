@@ -23,6 +23,7 @@ from devstack.cache import cache_folder, ensure_built
 from devstack.commands import run
 from devstack.debian import install_packages, require_root, unpack_packages
 from devstack.errors import DevstackError
+from devstack.faketime import ensure_faketime
 
 Report = Callable[[str], None]
 
@@ -221,6 +222,7 @@ def ensure_everything(report: Report = _silent) -> None:
     """
     ensure_kafka(report)
     ensure_mysql(report)
+    ensure_faketime(report)
 
 
 def main(*, browser: bool) -> int:

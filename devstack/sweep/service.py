@@ -49,7 +49,7 @@ class SweptService:
         self._site = site
         self._part = part
         self._without = without
-        self._through_the_wire = _through(wire, stack, site)
+        self._through_the_wire = through(wire, stack, site)
         self._duplicate_protection = ""
         self._swept: ManagedProcess | None = None
         self._other: ManagedProcess | None = None
@@ -99,7 +99,7 @@ class SweptService:
         return max(map(int, _COMMIT_OFFSET.findall(intake.log_file.read_text(encoding="utf-8"))), default=0)
 
 
-def _through(wire: Wire, stack: Devstack, site: Site) -> Mapping[str, str]:
+def through(wire: Wire, stack: Devstack, site: Site) -> Mapping[str, str]:
     """The settings by which a service of the site goes through the wire."""
     real = {
         stack.temporal.address: Hop.TEMPORAL,

@@ -65,7 +65,7 @@ class _Trap:
     sprung: "asyncio.Future[None]"
 
 
-class _Link:
+class Link:
     """One connection of the service, and the one to the server behind it."""
 
     def __init__(self, hop: Hop, *writers: asyncio.StreamWriter) -> None:
@@ -101,7 +101,7 @@ class Wire:
         self._given_ports = dict(ports or {})
         self.ports: dict[Hop, int] = {}
         self._listeners: list[asyncio.Server] = []
-        self._links: dict[asyncio.Task[None], _Link] = {}
+        self._links: dict[asyncio.Task[None], Link] = {}
         self._gate = asyncio.Event()
         self._gate.set()
         self._opens_at: Hop | None = None
@@ -159,10 +159,18 @@ class Wire:
         """Whether an action runs, and everything waits for it."""
         return not self._gate.is_set()
 
-    def cut(self) -> None:
-        """End every connection that there is."""
-        for link in self._links.values():
+    def cut(self, hop: Hop | None = None) -> None:
+        """End every connection that there is, or those of one hop."""
+        for link in self._links_of(hop):
             link.cut()
+
+    def mute(self, hop: Hop) -> None:
+        """Let nothing more come through the connections that a hop has now. They stay open."""
+        for link in self._links_of(hop):
+            link.is_muted = True
+
+    def _links_of(self, hop: Hop | None) -> list[Link]:
+        return [link for link in self._links.values() if hop is None or link.hop is hop]
 
     def quiet_s(self, hop: Hop) -> float:
         """How long ago the last counted message of a hop was passed on; without end where there was none."""
@@ -185,12 +193,12 @@ class Wire:
             self._opens_at, self._is_counting = None, True
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the server runs every connection in a task
-        link = self._links[task] = _Link(hop, writer, server_writer)
+        link = self._links[task] = Link(hop, writer, server_writer)
         to_server, to_client = _cutters(hop)
         try:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(link, to_server, reader, server_writer))
-                pumps.create_task(self._pump(link, to_client, server_reader, writer))
+                pumps.create_task(self._pump(link, to_client, server_reader, writer, is_answer=True))
         except* FramingError as problems:
             self._problem = self._problem or _first(problems)
         finally:
@@ -198,14 +206,20 @@ class Wire:
             await link.close()
 
     async def _pump(
-        self, link: _Link, cutter: Cutter, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        link: Link,
+        cutter: Cutter,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        is_answer: bool = False,
     ) -> None:
         """Carry one direction to its end."""
         try:
             while data := await reader.read(_READ_BYTES):
                 for message in cutter.feed(data):
-                    if await self._passes(link, message):
-                        writer.write(message.raw)
+                    if portion := await self._portion(link, message, is_answer=is_answer):
+                        writer.write(portion)
                 await writer.drain()
             if not link.is_cut and not link.is_muted:
                 writer.write(cutter.rest)
@@ -213,7 +227,12 @@ class Wire:
         except OSError:
             _reset(writer)
 
-    async def _passes(self, link: _Link, message: Message) -> bool:
+    async def _portion(self, link: Link, message: Message, *, is_answer: bool) -> bytes:
+        """What is passed on of a message: all of it or nothing. `is_answer` tells that it comes from the server."""
+        del is_answer
+        return message.raw if await self._passes(link, message) else b""
+
+    async def _passes(self, link: Link, message: Message) -> bool:
         """Whether a message is passed on now. It is held while an action runs, and counted only when it goes."""
         while not self._gate.is_set():
             await self._gate.wait()
