@@ -50,7 +50,7 @@ async def _run_one(seed: int, arguments: argparse.Namespace, console: Console) -
     campaign: Campaign | None = None
     try:
         async with Devstack(folder, proxied_count=WIRES) as stack:
-            campaign = Campaign(stack, plan)
+            campaign = Campaign(stack, plan, arguments.without)
             result = await campaign.run()
     except BaseException:
         if campaign is not None and campaign.timeline is not None:
@@ -130,6 +130,7 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=500, help="records of each")
     parser.add_argument("--faults", type=int, default=25, help="faults of each")
     parser.add_argument("--journal", type=Path, help="the seeds that are done, with their figures; not done again")
+    parser.add_argument("--without", metavar="SAFEGUARD", help="the service runs without it; see devstack.without")
     arguments = parser.parse_args()
     if arguments.seed is None:
         arguments.seed = secrets.randbelow(_SEEDS)

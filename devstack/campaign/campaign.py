@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from devstack.campaign.fleet import Fleet
 from devstack.campaign.person import Operator
-from devstack.campaign.plan import PARTITIONS, PROCESSING_TIME_S, TIMEOUT_S, Plan
+from devstack.campaign.plan import PARTITIONS, PROCESSING_TIME_S, TIMEOUT_S, Place, Plan
 from devstack.campaign.records import LOOKUP_BEHAVIOURS, PlannedRecord, accounts_of
 from devstack.campaign.timeline import Timeline
 from devstack.campaign.verdict import Produced, audit_problems, charge_problems, leaks, order_problems
 from devstack.campaign.weather import Weather
 from devstack.errors import DevstackError, WaitTimeoutError
-from devstack.faketime import ensure_faketime
-from devstack.processes import wait_until
+from devstack.faketime import OwnClock, ensure_faketime
+from devstack.processes import ManagedProcess, wait_until
 from devstack.simulator.client import Rule
 from devstack.simulator.faults import RequestKind
 from devstack.site import Site
@@ -64,9 +64,16 @@ class Result:
 
 
 class Campaign:
-    """One plan on a site of its own. The stack's servers are killed and restarted meanwhile, so nobody else may use it."""
+    """One plan on a site of its own. The stack's servers are killed and restarted meanwhile, so nobody else may use it.
 
-    def __init__(self, stack: Devstack, plan: Plan) -> None:
+    Args:
+        stack: the servers.
+        plan: what happens.
+        without: a safeguard that the service's processes run without (`devstack.without`).
+    """
+
+    def __init__(self, stack: Devstack, plan: Plan, without: str | None = None) -> None:
+        self._without = without
         self._stack = stack
         self.plan = plan
         self.timeline: Timeline | None = None
@@ -92,7 +99,17 @@ class Campaign:
             can_look_up = plan.shape.duplicate_protection == "lookup"
             operator = Operator(stack, site, timeline, can_look_up=can_look_up)
             faketime = await asyncio.to_thread(ensure_faketime, lambda _message: None)
-            fleet = await cleanup.enter_async_context(Fleet(plan.shape, site, environments, timeline, faketime))
+            clocks = {
+                place.name: OwnClock(faketime, site.folder / f"{place.name}.clock")
+                for place in plan.shape.places
+                if place.has_own_clock
+            }
+
+            def start(place: Place, own: Mapping[str, str]) -> ManagedProcess:
+                env = {**environments[place.wire], **own}
+                return site.spawn(place.command, env=env, without=self._without)
+
+            fleet = await cleanup.enter_async_context(Fleet(plan.shape, start, timeline, clocks))
             await fleet.until_up()
             timeline.begin()
             weather = Weather(stack, fleet, wires, operator, timeline, self._kafka_is_up)

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from pathlib import Path
+import functools
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -11,7 +11,6 @@ from devstack.campaign.plan import Place, Shape
 from devstack.campaign.timeline import Timeline
 from devstack.faketime import OwnClock
 from devstack.processes import ManagedProcess, wait_until
-from devstack.site import Site
 
 _RESTART_DELAY_S: Final = 0.5
 _STOP_TIMEOUT_S: Final = 30.0
@@ -20,19 +19,21 @@ _STARTED_LINES: Final = 100
 _UP: Final = ("worker is polling", "partition assigned")
 """What a process logs when its work begins."""
 
+Starting = Callable[[Place, Mapping[str, str]], ManagedProcess]
+"""Starts a process at its place, with these settings besides those of its site."""
+
 
 class Member:
     """One process of the service, by whatever process ids it had."""
 
     def __init__(
-        self, place: Place, site: Site, environment: Mapping[str, str], timeline: Timeline, clock: OwnClock | None
+        self, place: Place, start: Callable[[], ManagedProcess], timeline: Timeline, clock: OwnClock | None
     ) -> None:
         self.place = place
         self.clock = clock
         self.surprises = 0
         """How often it ended although nobody wanted that."""
-        self._site = site
-        self._environment = {**environment, **({} if clock is None else clock.environment)}
+        self._start = start
         self._timeline = timeline
         self._process: ManagedProcess | None = None
         self._is_wanted = asyncio.Event()
@@ -43,7 +44,7 @@ class Member:
         """Run it until cancelled: it is started again whenever it ended and is wanted."""
         while True:
             await self._is_wanted.wait()
-            process = self._process = self._site.spawn(self.place.command, env=self._environment)
+            process = self._process = self._start()
             status = await process.wait()
             if self._is_wanted.is_set():
                 self.surprises += 1
@@ -86,21 +87,13 @@ class Member:
 class Fleet:
     """All processes of one campaign, for the time of an `async with`."""
 
-    def __init__(
-        self,
-        shape: Shape,
-        site: Site,
-        environments: list[dict[str, str]],
-        timeline: Timeline,
-        faketime: Path,
-    ) -> None:
+    def __init__(self, shape: Shape, start: Starting, timeline: Timeline, clocks: Mapping[str, OwnClock]) -> None:
         self._members = {
             place.name: Member(
                 place,
-                site,
-                environments[place.wire] | _own_settings(place, shape),
+                functools.partial(start, place, _own_settings(place, shape, clocks.get(place.name))),
                 timeline,
-                OwnClock(faketime, site.folder / f"{place.name}.clock") if place.has_own_clock else None,
+                clocks.get(place.name),
             )
             for place in shape.places
         }
@@ -147,6 +140,7 @@ class Fleet:
         self._keepers.clear()
 
 
-def _own_settings(place: Place, shape: Shape) -> dict[str, str]:
+def _own_settings(place: Place, shape: Shape, clock: OwnClock | None) -> dict[str, str]:
     """With a name of its own in the group a process that is started again has its partitions at once."""
-    return {"RECHARGE_KAFKA__GROUP_INSTANCE_ID": place.name} if shape.has_instance_ids else {}
+    instance = {"RECHARGE_KAFKA__GROUP_INSTANCE_ID": place.name} if shape.has_instance_ids else {}
+    return {**instance, **({} if clock is None else clock.environment)}
