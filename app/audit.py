@@ -44,7 +44,7 @@ async def run(
     """
     ledger = AuditReader(settings.mysql.url.get_secret_value())
     try:
-        books = Books(settings.kafka, ledger, await connected())
+        books = Books(settings.kafka, ledger, await connected(settings.temporal))
         async with _opened(settings, ledger, statement, statement_until) as opened:
             return await run_audit(
                 books, statement=opened, period=period, keys=key_rules(settings.provider), progress=progress

@@ -83,11 +83,14 @@ def _carried_out(
     from ingest.errors import IntakeProblem  # noqa: PLC0415
     from operations.audit import OrderProblem, StatementProblem  # noqa: PLC0415
     from operations.runs import temporal_said  # noqa: PLC0415
+    from recharge.payload_codec import PayloadUnreadable  # noqa: PLC0415
 
     naive = None if statement_until is None else statement_until.astimezone(UTC).replace(tzinfo=None)
     try:
         return asyncio.run(run(settings, statement=statement, statement_until=naive, period=period, progress=progress))
     except (LedgerError, ProviderProblem, TemporalProblem, IntakeProblem, StatementProblem, OrderProblem) as error:
+        _refuse(str(error))
+    except PayloadUnreadable as error:
         _refuse(str(error))
     except RPCError as error:
         _refuse(temporal_said(error))

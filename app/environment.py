@@ -29,6 +29,7 @@ from app.setting_problems import (
     validation_problems,
     variable,
 )
+from recharge.codec_settings import CodecServerSettings
 from recharge.settings import (
     HttpSettings,
     IngestSettings,
@@ -152,6 +153,13 @@ class ReplayEnvironment(Environment):
     temporal: TemporalSettings
 
 
+class CodecServerEnvironment(Environment):
+    """What `recharge codec-server` reads."""
+
+    codec_server: CodecServerSettings
+    temporal: TemporalSettings
+
+
 class FindEnvironment(Environment):
     """What `recharge find` reads."""
 
@@ -175,7 +183,9 @@ def section_models(kind: type[Environment]) -> dict[str, type[Section]]:
 
 
 # A section that another process reads is not this one's to judge.
-_ALL_SECTION_NAMES = frozenset(name.upper() for name in section_models(RunEnvironment))
+_ALL_SECTION_NAMES = frozenset(
+    name.upper() for kind in (RunEnvironment, CodecServerEnvironment) for name in section_models(kind)
+)
 
 
 E = TypeVar("E", bound=Environment)

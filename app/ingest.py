@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 async def run(settings: IngestEnvironment, stop: asyncio.Event) -> None:
     """Read the topic until `stop` is set, then commit what is final and leave the rest to the next start."""
     async with traced("recharge-ingest"), observed(settings.http, stop, Process.INGEST) as health:
-        client = await unless_stopped(stop, connect(settings.http))
+        client = await unless_stopped(stop, connect(settings.temporal, settings.http))
         await take_in(client, settings, stop, health, eager=False)
     log.info("intake has stopped")
 

@@ -11,6 +11,7 @@ from temporalio.service import RPCError
 from app.command import Who, Why, check_reason, discretion_for, referring, settings_of
 from app.environment import AcceptGapEnvironment, PauseEnvironment
 from app.temporal import TemporalProblem
+from recharge.settings import TemporalSettings
 
 intake_commands = typer.Typer()
 
@@ -39,14 +40,14 @@ def _throw(switch: Callable[..., Awaitable[str]], by: str, note: str) -> None:
         who, why = by.strip(), note.strip()
         return await switch(client, settings.kafka.source, by=who, note=why, discretion=discretion_for(reveal=False))
 
-    typer.echo(asyncio.run(_with_temporal(throw)))
+    typer.echo(asyncio.run(_with_temporal(settings.temporal, throw)))
 
 
-async def _with_temporal(work: Callable[[Client], Awaitable[str]]) -> str:
+async def _with_temporal(settings: TemporalSettings, work: Callable[[Client], Awaitable[str]]) -> str:
     from app.operate_runs import connected  # noqa: PLC0415
     from operations.runs import temporal_said  # noqa: PLC0415
 
-    client = await connected()
+    client = await connected(settings)
     try:
         return await work(client)
     except RPCError as error:
@@ -84,4 +85,4 @@ def accept_gap(
         finally:
             await ledger.close()
 
-    typer.echo(asyncio.run(_with_temporal(accept)))
+    typer.echo(asyncio.run(_with_temporal(settings.temporal, accept)))

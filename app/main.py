@@ -13,6 +13,7 @@ from app import process
 from app.audit_command import audit
 from app.deployment import Deployment, DeploymentProblem
 from app.environment import (
+    CodecServerEnvironment,
     Environment,
     IngestEnvironment,
     MigrateEnvironment,
@@ -29,10 +30,11 @@ from app.operate import commands
 from app.produce import ProduceProblem
 from app.replay_commands import replay_commands
 from app.setting_problems import SettingsError
-from app.temporal import TemporalProblem
+from app.temporal import TemporalProblem, configured_namespace
 from app.tracing import TracingProblem
 from ingest.errors import IntakeProblem
 from operations.errors import Refused
+from recharge.payload_codec import PayloadUnreadable
 
 E = TypeVar("E", bound=Environment)
 
@@ -95,6 +97,15 @@ def run_both(deployment: DeploymentName = None, build_id: BuildId = None) -> Non
     of = Deployment.of(deployment, build_id)
     settings = _settings(RunEnvironment)
     process.serve(lambda stop: run(settings, stop, of))
+
+
+@cli.command("codec-server")
+def codec_server() -> None:
+    """Decrypt payloads for Temporal's Web UI and its command line, for those who have the token."""
+    from app.codec_server import run  # noqa: PLC0415
+
+    settings = _settings(CodecServerEnvironment)
+    process.serve(lambda stop: run(settings, configured_namespace(), stop))
 
 
 @cli.command()
@@ -165,6 +176,20 @@ def _refuse(message: str, status: int) -> NoReturn:
     process.leave(status)
 
 
+_PROBLEMS = (
+    LedgerError,
+    TemporalProblem,
+    IntakeProblem,
+    ProduceProblem,
+    HttpProblem,
+    TracingProblem,
+    process.CannotServe,
+    PayloadUnreadable,
+    Refused,
+)
+"""What can be wrong outside this process, each told in one line."""
+
+
 def main() -> NoReturn:
     """Run the command line. Every error that a user can cause ends in one line on stderr, without a traceback."""
     try:
@@ -177,7 +202,7 @@ def main() -> NoReturn:
         _refuse(str(error), process.EXIT_USAGE)
     except DeploymentProblem as error:
         _refuse(f"recharge: {error}", process.EXIT_USAGE)
-    except (LedgerError, TemporalProblem, IntakeProblem, ProduceProblem, HttpProblem, TracingProblem, Refused) as error:
+    except _PROBLEMS as error:
         _refuse(f"recharge: {error}", process.EXIT_FAILED)
     except KeyboardInterrupt:
         process.leave(process.EXIT_SIGNAL_BASE + 2)

@@ -8,7 +8,7 @@ from app.temporal import connect, register_search_attributes
 async def run(settings: MigrateEnvironment) -> list[str]:
     """Bring both up to this release, and return a line about each."""
     version = await migrate(settings.mysql.url.get_secret_value())
-    client = await connect()
+    client = await connect(settings.temporal)
     added = await register_search_attributes(client)
     return [
         f"ledger: schema {version}",

@@ -30,7 +30,7 @@ async def decide(
 
     Raises TemporalProblem where Temporal gives no answer, and a LedgerError where the ledger cannot be used: nothing is decided then.
     """
-    client = await connected()
+    client = await connected(settings.temporal)
     async with _ledger(settings.mysql) as ledger:
         await ledger.check()
         decider = Decider(ledger, client, processing_time_s=settings.provider.processing_time_s)
@@ -54,7 +54,7 @@ async def look(settings: ShowEnvironment, workflow_id: str) -> Seen | None:
     web_ui, run, problem = None, None, None
     try:
         web_ui = web_ui_of(settings.temporal)
-        run = await newest_run(await connected(), workflow_id)
+        run = await newest_run(await connected(settings.temporal), workflow_id)
     except TemporalProblem as error:
         problem = str(error)
     except RPCError as error:
@@ -68,7 +68,7 @@ async def status(settings: StatusEnvironment) -> statuses.Status:
     web_ui, client, problem = None, None, None
     try:
         web_ui = web_ui_of(settings.temporal)
-        client = await connected()
+        client = await connected(settings.temporal)
     except TemporalProblem as error:
         problem = str(error)
     async with _ledger(settings.mysql) as ledger:
@@ -85,11 +85,11 @@ def web_ui_of(settings: TemporalSettings) -> WebUi | None:
     return None if settings.web_ui_url is None else WebUi(settings.web_ui_url, configured_namespace())
 
 
-async def connected() -> Client:
+async def connected(settings: TemporalSettings) -> Client:
     """A client, or TemporalProblem: a person who types a command is not kept waiting for a server that is away."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return await connect()
+            return await connect(settings)
     except TimeoutError as error:
         address = variables().get("TEMPORAL_ADDRESS", DEFAULT_ADDRESS)
         raise TemporalProblem(

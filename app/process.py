@@ -24,6 +24,10 @@ class Stopped(Exception):
     """A stop came while something was waited for that is not there yet."""
 
 
+class CannotServe(Exception):
+    """What a process should serve cannot be served as the settings say. Its text is one line."""
+
+
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
     """The answer of `work`. Raises Stopped where `stop` was set before it came."""
     task = asyncio.create_task(work)

@@ -13,6 +13,7 @@ from app.command import AsJson, discretion_for, misused, settings_of, write_json
 from app.environment import ReplayEnvironment
 from app.temporal import TemporalProblem
 from recharge import limits
+from recharge.settings import TemporalSettings
 
 if TYPE_CHECKING:
     from operations.histories import Recorded, Unreadable
@@ -63,10 +64,11 @@ async def _replay(
     from app.operate_runs import web_ui_of  # noqa: PLC0415  # each command loads its own parts alone
     from operations.replay import Verdict  # noqa: PLC0415
 
-    web_ui = None if files else web_ui_of(settings.temporal)
+    temporal = settings.temporal
+    web_ui = None if files else web_ui_of(temporal)
     report = _Report(as_json=as_json, web_ui=web_ui)
     try:
-        await (_judge_files(files, report) if files else _judge_server(query, limit, report))
+        await (_judge_files(temporal, files, report) if files else _judge_server(temporal, query, limit, report))
     finally:
         report.progress("")
     report.end()
@@ -76,15 +78,15 @@ async def _replay(
     process.leave(process.EXIT_USAGE if report.counts[Verdict.REFUSED] else process.EXIT_OK)
 
 
-async def _judge_files(files: list[str], report: "_Report") -> None:
+async def _judge_files(settings: TemporalSettings, files: list[str], report: "_Report") -> None:
     from operations import histories  # noqa: PLC0415
 
-    replayed = _as_a_worker()
+    replayed = _as_a_worker(settings)
     for recorded in histories.from_files(files):
         report.add(await replayed.judge(recorded))
 
 
-async def _judge_server(query: str | None, limit: int, report: "_Report") -> None:
+async def _judge_server(settings: TemporalSettings, query: str | None, limit: int, report: "_Report") -> None:
     from temporalio.service import RPCError  # noqa: PLC0415
 
     from app.operate_runs import connected  # noqa: PLC0415
@@ -92,35 +94,43 @@ async def _judge_server(query: str | None, limit: int, report: "_Report") -> Non
     from operations.runs import temporal_said  # noqa: PLC0415
 
     wanted = query or histories.OPEN_WORKFLOWS
-    client = await connected()
+    client = await connected(settings)
     try:
         found = await histories.count(client, wanted)
         if not found:
             misused(f"nothing was replayed: no workflow in the namespace {client.namespace} is found by {wanted}")
         report.expect(found, limit)
-        await _judge_all(histories.from_server(client, wanted, limit), report)
+        await _judge_all(settings, histories.from_server(client, wanted, limit), report)
     except histories.QueryRefused as refused:
         misused(f"--query {wanted} is refused by Temporal: {refused}")
     except RPCError as error:
         raise TemporalProblem(f"{temporal_said(error)}; not all histories were replayed") from error
 
 
-async def _judge_all(found: "AsyncIterator[Recorded | Unreadable]", report: "_Report") -> None:
-    replayed = _as_a_worker()
+async def _judge_all(
+    settings: TemporalSettings, found: "AsyncIterator[Recorded | Unreadable]", report: "_Report"
+) -> None:
+    replayed = _as_a_worker(settings)
     async for recorded in found:
         report.add(await replayed.judge(recorded))
 
 
-def _as_a_worker() -> "Replay":
+def _as_a_worker(settings: TemporalSettings) -> "Replay":
     """A replay by what a worker of this build runs: its workflow, and like it without the sandbox, which guards the tests instead."""
     from temporalio.worker import Replayer, UnsandboxedWorkflowRunner  # noqa: PLC0415
 
     from app.temporal import native_runtime  # noqa: PLC0415
     from operations.replay import Replay  # noqa: PLC0415
+    from recharge.payload_codec import data_converter  # noqa: PLC0415
     from workflows.recharge import RechargeWorkflow  # noqa: PLC0415
 
     return Replay(
-        Replayer(workflows=[RechargeWorkflow], workflow_runner=UnsandboxedWorkflowRunner(), runtime=native_runtime())
+        Replayer(
+            workflows=[RechargeWorkflow],
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            data_converter=data_converter(settings.keys),
+            runtime=native_runtime(),
+        )
     )
 
 

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 async def run(settings: RunEnvironment, stop: asyncio.Event, deployment: Deployment | None = None) -> None:
     """Work until `stop` is set: the intake ends first, since its records in flight need the worker."""
     async with traced("recharge-run"), observed(settings.http, stop, Process.RUN, deployment) as health:
-        client = await unless_stopped(stop, connect(settings.http))
+        client = await unless_stopped(stop, connect(settings.temporal, settings.http))
         async with worker(client, settings, stop, deployment, health):
             await take_in(client, settings, stop, health, eager=True)
     log.info("intake and worker have stopped")

@@ -25,7 +25,8 @@ from app.http_problem import HttpProblem
 from app.observed import identity
 from recharge import limits
 from recharge.contract import SEARCH_ATTRIBUTES
-from recharge.settings import HttpSettings
+from recharge.payload_codec import data_converter
+from recharge.settings import HttpSettings, TemporalSettings
 
 log = structlog.get_logger(__name__)
 
@@ -53,10 +54,10 @@ def configured_namespace() -> str:
     return str(_connect_config().get("namespace") or "default")
 
 
-async def connect(http: HttpSettings | None = None) -> Client:
+async def connect(settings: TemporalSettings, http: HttpSettings | None = None) -> Client:
     """Connect by Temporal's own environment configuration, waiting for a server that is not there yet.
 
-    `http` says whether and where the SDK shows its own metrics.
+    What the client sends is encrypted where the settings have keys. `http` says whether and where the SDK shows its own metrics.
 
     Raises TemporalProblem where the configuration cannot be read or the server refuses us, HttpProblem where the address of the SDK's
     metrics cannot be listened on.
@@ -68,7 +69,12 @@ async def connect(http: HttpSettings | None = None) -> Client:
     told = False
     while True:
         try:
-            client = await Client.connect(**config, runtime=runtime, identity=identity())  # type: ignore[arg-type]  # the configuration's own keys
+            client = await Client.connect(
+                **config,  # type: ignore[arg-type]  # the configuration's own keys
+                runtime=runtime,
+                identity=identity(),
+                data_converter=data_converter(settings.keys),
+            )
             await _namespace_exists(client, where)
         except RuntimeError as error:  # the SDK's word for a connection that failed
             if not told:

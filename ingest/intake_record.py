@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from temporalio.client import Client
@@ -46,11 +47,14 @@ class IntakeRecord:
         """
         workflow_id = contract.intake_workflow_id(source, topic)
         handle = self._client.get_workflow_handle(workflow_id)
+
+        async def memo_of() -> Mapping[str, Any]:
+            return await (await handle.describe(rpc_timeout=_RPC_TIMEOUT)).memo()
+
         try:
-            described = await self._patience.ask(workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
+            memo = await self._patience.ask(workflow_id, memo_of)
         except DeletedError:
             return None
-        memo = await described.memo()
         offsets = memo.get(contract.MEMO_INTAKE_FIRST_OFFSETS, {})
         return Begun(
             str(memo.get(contract.MEMO_INTAKE_BY, "")),

@@ -12,6 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from ingest import starter_words as words
 from ingest.outage import Outage, backoff_s
+from recharge.payload_codec import PayloadUnreadable
 
 _Answer = TypeVar("_Answer")
 _log = structlog.get_logger(__name__)
@@ -52,6 +53,8 @@ class Patience:
             while True:
                 try:
                     answer = await call()
+                except PayloadUnreadable as error:
+                    raise words.unreadable(error) from error
                 except RPCError as error:
                     self._raise_where_final(error)
                     self._problem = f"{error.status.name}: {error.message}"

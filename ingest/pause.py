@@ -15,6 +15,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from ingest.standing import PauseReason
 from recharge import contract, limits
+from recharge.payload_codec import PayloadUnreadable
 
 INGESTER_PREFIX = "recharge ingest at "
 """How an ingester calls itself where it pauses the intake."""
@@ -64,11 +65,13 @@ async def read(client: Client, source: str) -> Pause | None:
     info = answer.workflow_execution_info
     if info.status not in _OPEN:
         return None
-    memo = {
-        key: str(*await client.data_converter.decode([info.memo.fields[key]]))
-        for key in (contract.MEMO_PAUSE_BY, contract.MEMO_PAUSE_NOTE)
-        if key in info.memo.fields
-    }
+    keys = [key for key in (contract.MEMO_PAUSE_BY, contract.MEMO_PAUSE_NOTE) if key in info.memo.fields]
+    try:
+        values = await client.data_converter.decode([info.memo.fields[key] for key in keys])
+    except PayloadUnreadable as error:
+        # It is paused, whether or not we may read why.
+        keys, values = [contract.MEMO_PAUSE_NOTE], [f"its reason cannot be read: {error}"]
+    memo = dict(zip(keys, map(str, values), strict=True))
     return Pause(
         info.execution.run_id,
         memo.get(contract.MEMO_PAUSE_BY, "somebody"),

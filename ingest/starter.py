@@ -230,7 +230,10 @@ class Starter:
         except ValueError as error:
             _log.info("workflow is in a state unknown to the SDK", workflow_id=record.workflow_id, problem=str(error))
             return None
-        _refuse_another(record, await described.memo_value(contract.MEMO_FINGERPRINT, None))
+        known = await self._patience.ask(
+            record.workflow_id, lambda: described.memo_value(contract.MEMO_FINGERPRINT, None)
+        )
+        _refuse_another(record, known)
         return described
 
     async def _newer_run(self, record: RecordInput, ended: _Handle, why: str) -> _Handle:

@@ -2,6 +2,7 @@
 
 from ingest.errors import IntakeProblem
 from recharge.contract import RecordInput
+from recharge.payload_codec import PayloadUnreadable
 
 
 class StarterProblem(IntakeProblem):
@@ -37,6 +38,13 @@ def namespace_missing(namespace: str) -> StarterProblem:
     """The namespace does not exist."""
     return StarterProblem(
         f"Temporal has no namespace {namespace!r} (TEMPORAL_NAMESPACE): create it, then run `recharge migrate`."
+    )
+
+
+def unreadable(error: PayloadUnreadable) -> StarterProblem:
+    """What a workflow is or returned is encrypted, and we have no key for it."""
+    return StarterProblem(
+        f"{error}. The intake stops; nothing is committed that is not done, and it goes on where it was once it is started with that key."
     )
 
 

@@ -20,6 +20,7 @@ from operations.histories import Recorded, Unreadable
 from operations.telling import Discretion, Json, printable
 from recharge import limits
 from recharge.contract import WORKFLOW_TYPE
+from recharge.payload_codec import PayloadUnreadable
 
 WHAT_TO_DO = (
     "keep the old code path behind workflow.patched('NAME') for as long as such workflows are open, "
@@ -100,6 +101,8 @@ class Replay:
             return f"it is the history of a {start.workflow_type.name or 'nameless workflow'}, and only {WORKFLOW_TYPE} is replayed"
         try:
             await self._converter.decode(start.input.payloads)
+        except PayloadUnreadable as error:
+            return str(error)
         except Exception:  # noqa: BLE001  # a converter or a codec may raise anything
             encodings = {
                 payload.metadata.get("encoding", b"").decode(errors="replace") for payload in start.input.payloads

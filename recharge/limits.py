@@ -142,6 +142,25 @@ WORKFLOWS_CACHED_MAX = 2000
 PAYLOAD_BYTES_MAX = 2 * MIB
 """Temporal's own limit for one payload."""
 
+PAYLOAD_KEYS_MAX = 16
+PAYLOAD_KEY_ID_CHARS_MAX = 64
+"""Keys that encrypt payloads, and the longest id of one, which stands beside everything that it encrypted."""
+
+CODEC_TOKEN_CHARS_MIN = 24
+"""The shortest token of the codec server. Whoever has it reads every number in Temporal, so it is drawn at random and not thought up."""
+
+CODEC_BODY_BYTES_MAX = 16 * MIB
+"""The longest request to it. The Web UI sends a page of a history, which has 4 MiB at most and is a third longer in base64, twice."""
+
+CODEC_REQUESTS_MAX = 8
+"""Requests to it at a time. Each may hold its body, its payloads and its answer in memory; more are told to come again."""
+
+CODEC_BODY_TIMEOUT_S = 30.0
+"""How long a body may take to arrive, so that nobody holds one of these places by sending nothing."""
+
+PAYLOAD_OVERHEAD_BYTES = 512
+"""What encryption adds to a payload: the id and the names in its metadata, a nonce of 12 bytes and a tag of 16. 150 were seen."""
+
 SEARCH_ATTRIBUTE_CHARS_MAX = 255
 """What a Keyword search attribute holds."""
 
@@ -341,8 +360,8 @@ def _check(condition: bool, rule: str) -> None:  # noqa: FBT001  # the condition
 
 
 _check(
-    RECORD_BYTES_MAX * 4 // 3 * 2 < PAYLOAD_BYTES_MAX,
-    "a record in base64 must leave room for its decoded fields in a payload",
+    RECORD_BYTES_MAX * 4 // 3 * 2 + PAYLOAD_OVERHEAD_BYTES < PAYLOAD_BYTES_MAX,
+    "a record in base64 must leave room for its decoded fields and for its encryption in a payload",
 )
 _check(CUT_RECORD_BYTES < RECORD_BYTES_MAX, "a cut record must be smaller than the limit that it exceeded")
 _check(HEARTBEAT_THROTTLE_S * 2 <= HEARTBEAT_TIMEOUT_S, "two heartbeats must fit into the heartbeat time-out")

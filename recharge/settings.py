@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from recharge import limits
 from recharge.contract import DuplicateRequests, Ordering
+from recharge.payload_keys import PayloadKey, read_keys
 from recharge.provider_settings import DuplicateProtection, ProviderSettings
 from recharge.section import PORT_MAX, TEN_YEARS_S, Name, ReadableFile, Section, is_loopback
 
@@ -149,6 +150,29 @@ class TemporalSettings(Section):
 
     task_queue: str = Field("recharge", min_length=1, max_length=255, examples=["recharge"])
     web_ui_url: str | None = Field(None, examples=["https://temporal.example.net"])
+    payload_keys: SecretStr | None = Field(None, examples=["…"])
+
+    @property
+    def keys(self) -> tuple[PayloadKey, ...]:
+        """The keys that encrypt what Temporal stores, the one that encrypts first; none where nothing is encrypted."""
+        return () if self.payload_keys is None else read_keys(self.payload_keys.get_secret_value())
+
+    @property
+    def web_ui_origin(self) -> str | None:
+        """The Web UI's origin, as a browser tells it of a page; None where nobody told us the address of that."""
+        if self.web_ui_url is None:
+            return None
+        parts = urlsplit(self.web_ui_url)
+        is_usual = parts.port in {None, {"http": 80, "https": 443}[parts.scheme]}
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{parts.scheme}://{host}" if is_usual else f"{parts.scheme}://{host}:{parts.port}"
+
+    @field_validator("payload_keys")
+    @classmethod
+    def _are_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            read_keys(value.get_secret_value())
+        return value
 
     @field_validator("web_ui_url")
     @classmethod

@@ -127,7 +127,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
     documented = {only(name): default.strip("`") for name, default, _ in table(ARCHITECTURE, "setting", "default")}
     declared = {
         variable(section, name): "required" if field.is_required() else shown(field.default)
-        for section, model in environment.section_models(environment.RunEnvironment).items()
+        for kind in (environment.RunEnvironment, environment.CodecServerEnvironment)
+        for section, model in environment.section_models(kind).items()
         for name, field in model.model_fields.items()
     }
     assert documented == declared
