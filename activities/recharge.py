@@ -73,6 +73,8 @@ class Recharge:
             said=answer.said,
         )
         finding = await self._close(record, opened, answer)
+        if finding.is_recorded:
+            log.info("record final", workflow_id=record.workflow_id, state=finding.state, reason=finding.reason)
         if finding.state is State.SENDING:
             # Nothing was carried out, or the provider ignores a repetition: it is sent again, but not without a pause.
             return replace(finding, state=State.RETRYING, said=answer.said, status=answer.status)

@@ -242,6 +242,20 @@ class Finding:
     retry_after_s: float | None = None
     resolved_by: ResolvedBy | None = None
     """What decided it, where `state` is final."""
+    is_recorded: bool = False
+    """The ledger has it as final already, so that nothing is left to write."""
+
+    def result(self, fingerprint: str) -> "RechargeResult":
+        """How the record of this fingerprint ended, where `state` is final."""
+        return RechargeResult(
+            state=self.state,
+            fingerprint=fingerprint,
+            reason=self.reason,
+            provider_reference=self.provider_reference,
+            status=self.status,
+            attempts=self.attempts,
+            resolved_by=self.resolved_by,
+        )
 
 
 @dataclass(frozen=True, slots=True)

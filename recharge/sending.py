@@ -134,6 +134,7 @@ def judge(facts: Facts, keys: KeyRules | None = None) -> Finding:
             facts.reason,
             facts.provider_reference,
             resolved_by=facts.resolved_by,
+            is_recorded=True,
         )
     return (
         _decided(facts)

@@ -201,9 +201,12 @@ class RechargeWorkflow:
         return found
 
     async def _record_result(self, record: RecordInput, finding: Finding) -> RechargeResult:
-        result = await _in_the_ledger(
-            RECORD_RESULT_ACTIVITY, ResultTask(record, finding), RechargeResult, telling.result(finding)
-        )
+        if finding.is_recorded:
+            result = finding.result(record.fingerprint)
+        else:
+            result = await _in_the_ledger(
+                RECORD_RESULT_ACTIVITY, ResultTask(record, finding), RechargeResult, telling.result(finding)
+            )
         self._show(result.state)
         workflow.set_current_details(self._told.end(record, result))
         return result

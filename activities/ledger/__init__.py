@@ -12,9 +12,10 @@ from activities.ledger.errors import (
     LedgerUnfit,
 )
 from activities.ledger.gaps import AcceptedGap, Gap, Gaps, OpenInGap
-from activities.ledger.ledger import Ledger, LookupFacts, Opened
+from activities.ledger.ledger import Ledger, LookupFacts
 from activities.ledger.reports import OperatorLedger, Reports, Standing, Story, Waiting
 from activities.ledger.trouble import Trouble
+from activities.ledger.usual import Opened
 
 __all__ = [
     "AcceptedGap",

@@ -1,5 +1,7 @@
 """What an answer does to its attempt's row, in time or late."""
 
+from typing import Any
+
 import structlog
 from sqlalchemy import bindparam, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,7 +27,22 @@ _CLOSE = (
     )
     .values(closed_at=func.coalesce(attempts.c.closed_at, NOW), verdict=None, verdict_by=None, verdict_at=None)
 )
+CLOSE_OPEN = _CLOSE.where(attempts.c.closed_at.is_(None), attempts.c.outcome.is_(None))
+"""Closes an attempt that is open still."""
 _CLOSE_LATE = _CLOSE.values(late_at=NOW)
+
+
+def closing_of(record: RecordInput, number: int, token: str, answer: Answer) -> dict[str, Any]:
+    """The values by which an answer closes its attempt."""
+    return {
+        "closed_id": record.workflow_id,
+        "closed_number": number,
+        "closed_token": token,
+        "outcome": answer.outcome,
+        "status": answer.status,
+        "error": cut_reason(answer.said),
+        "provider_reference": answer.provider_reference,
+    }
 
 
 async def close(
@@ -65,16 +82,7 @@ async def close(
         return facts
     result = await connection.execute(
         _CLOSE_LATE if given_up else _CLOSE,
-        {
-            "closed_id": record.workflow_id,
-            "closed_number": facts.number,
-            "closed_token": mine.token,
-            "outcome": answer.outcome,
-            "status": answer.status,
-            "error": cut_reason(answer.said),
-            "provider_reference": answer.provider_reference,
-        }
-        | ({"late_outcome": answer.outcome} if given_up else {}),
+        closing_of(record, facts.number, mine.token, answer) | ({"late_outcome": answer.outcome} if given_up else {}),
     )
     if result.rowcount != 1:
         raise LedgerContradiction(

@@ -13,6 +13,7 @@ from sqlalchemy import URL, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from activities.ledger.batch import Unusual
 from activities.ledger.errors import LedgerContradiction, LedgerError, LedgerNotMigrated, LedgerUnavailable, LedgerUnfit
 from recharge import instruments, limits, telemetry, tracing
 
@@ -129,6 +130,22 @@ class LedgerEngine:
     async def close(self) -> None:
         """Close the pool's connections."""
         await self._engine.dispose()
+
+    async def transact_usual(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T | None:
+        """Run `work` once in a transaction of the same kind; None where it did not succeed, whatever the reason, and was rolled back.
+
+        The caller goes the long way then, by `transact`, which meets the same trouble where there is any, and tells of it.
+        A COMMIT whose reply was lost may have been carried out: so that way recognises these rows as well.
+        """
+        try:
+            with tracing.span("ledger transaction", tracing.Kind.CLIENT, attributes=_SPAN):
+                async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
+                    answer = await work(connection)
+        except (Unusual, SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            log.debug("not the usual way", why=str(error))
+            return None
+        self._answers()
+        return answer
 
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run `work` in one READ COMMITTED transaction and commit it.

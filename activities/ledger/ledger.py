@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import insert, select, text
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger import lookups as lookup_rows
@@ -18,8 +18,8 @@ from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.obstacles import claim, find_obstacle
 from activities.ledger.reading import AttemptRow, Known, read_decided, read_facts, read_known
-from activities.ledger.rows import NOW, cut_reason, insert_row, lock_row, move, new_row
-from activities.ledger.tables import attempts
+from activities.ledger.rows import INSERT_ATTEMPT, NOW, cut_reason, insert_row, lock_row, move, new_row, timeout_us
+from activities.ledger.usual import Opened, answer_usually, leads_to, open_usually
 from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
@@ -27,20 +27,6 @@ from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State
 from recharge.sending import Facts, KeyRules, NotFoundRules, judge
 
 log = structlog.get_logger(__name__)
-
-_INSERT_ATTEMPT = insert(attempts).values(
-    opened_at=NOW, deadline_at=text("UTC_TIMESTAMP(6) + INTERVAL :timeout_us MICROSECOND")
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An attempt that stands in the ledger, committed: the one permission to send."""
-
-    number: int
-    token: str
-    after_unknown: bool
-    """An attempt before it may have reached the provider, so a 4xx may speak of the repetition and not of the recharge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +61,9 @@ class Ledger(LedgerEngine):
 
         Raises FingerprintMismatch where the position belongs to another record.
         """
+        opened = await self.transact_usual(lambda c: open_usually(c, record, token, timeout_s))
+        if opened is not None:
+            return opened
 
         async def work(connection: AsyncConnection) -> Opened | Finding:
             if await insert_row(connection, new_row(record, State.SENDING)):
@@ -101,9 +90,17 @@ class Ledger(LedgerEngine):
     async def close_attempt(self, record: RecordInput, token: str, answer: Answer) -> Finding:
         """Write down what came of an attempt, also when the answer comes late, and tell where that leads.
 
+        An answer to a record's first attempt that ends the record makes it final in the same transaction, where nothing else was
+        decided meanwhile; in all other cases that is left to `record_result`.
+
         An answer whose attempt was given up meanwhile makes the record final by itself where nothing else has been decided;
         else it is kept beside the decision, and where it contradicts that, it is an alarm.
         """
+        ending = leads_to(answer)
+        if ending is not None:
+            finding = await self.transact_usual(lambda c: answer_usually(c, record, token, answer, ending))
+            if finding is not None:
+                return finding
 
         async def work(connection: AsyncConnection) -> Finding:
             known = await _known(connection, record)
@@ -214,7 +211,7 @@ class Ledger(LedgerEngine):
                 )
             if State(known.row["state"]) not in FINAL_STATES:
                 await _finalise(connection, record, judged)
-            return _result(record, judged)
+            return judged.result(record.fingerprint)
 
         return await self.transact(work)
 
@@ -262,7 +259,7 @@ async def _insert_attempt(
 ) -> Opened:
     number = before[-1].facts.number + 1 if before else 1
     attempt = {"workflow_id": record.workflow_id, "number": number, "token": token}
-    await connection.execute(_INSERT_ATTEMPT, attempt | {"timeout_us": round(timeout_s * 1_000_000)})
+    await connection.execute(INSERT_ATTEMPT, attempt | {"timeout_us": timeout_us(timeout_s)})
     return Opened(number, token, _after_unknown(before))
 
 
@@ -290,17 +287,5 @@ async def _finalise(connection: AsyncConnection, record: RecordInput, judged: Fi
         provider_reference=judged.provider_reference,
         reason=cut_reason(judged.reason),
         status=judged.status,
-        resolved_by=judged.resolved_by,
-    )
-
-
-def _result(record: RecordInput, judged: Finding) -> RechargeResult:
-    return RechargeResult(
-        state=judged.state,
-        fingerprint=record.fingerprint,
-        reason=judged.reason,
-        provider_reference=judged.provider_reference,
-        status=judged.status,
-        attempts=judged.attempts,
         resolved_by=judged.resolved_by,
     )

@@ -19,8 +19,8 @@ from recharge.outcome import Outcome, State, Verdict, is_retried
 from recharge.privacy import phone_digits
 from recharge.sending import AttemptFacts, Obstacle, frees_its_claim
 
-_CLAIM = insert(request_claims).values(claimed_at=NOW)
-_TWIN = (
+CLAIM = insert(request_claims).values(claimed_at=NOW)
+TWIN = (
     select(recharges.c.workflow_id)
     .where(recharges.c.content_digest == bindparam("same_digest"), recharges.c.source != bindparam("own_source"))
     .order_by(recharges.c.id)
@@ -48,7 +48,7 @@ async def claim(connection: AsyncConnection, record: RecordInput) -> str | None:
     """
     for claimed in claims_of(record):
         try:
-            await connection.execute(_CLAIM, {"claim": claimed, "workflow_id": record.workflow_id})
+            await connection.execute(CLAIM, {"claim": claimed, "workflow_id": record.workflow_id})
         except IntegrityError as error:
             if not is_duplicate(error):
                 raise
@@ -117,18 +117,19 @@ async def find_obstacle(
             state = State.HELD if record.duplicate_requests is DuplicateRequests.HOLD else State.REJECTED
             return Obstacle(state, f"duplicate of {owner}: the same request was made there")
     if all(attempt.outcome is not None and is_retried(attempt.outcome) for attempt in facts):
-        return _stale(record, now)
+        return stale(record, now)
     return None
 
 
 async def _twin(connection: AsyncConnection, record: RecordInput) -> str | None:
     """A record of another source with the same key and value. Our own row stands already, so that of two at once one sees the other."""
     which = {"same_digest": record.content_digest, "own_source": record.source}
-    twin: str | None = await connection.scalar(_TWIN, which)
+    twin: str | None = await connection.scalar(TWIN, which)
     return twin
 
 
-def _stale(record: RecordInput, now: datetime | None) -> Obstacle | None:
+def stale(record: RecordInput, now: datetime | None) -> Obstacle | None:
+    """What stands in the way of a record that is older than it may be when it is sent."""
     if record.stale_after_s is None or record.timestamp_ms < 0 or now is None:
         return None
     age_s = now.replace(tzinfo=UTC).timestamp() - record.timestamp_ms / 1000

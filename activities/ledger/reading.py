@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, RowMapping, Select, and_, bindparam, select
+from sqlalchemy import BindParameter, RowMapping, Select, and_, bindparam, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.obstacles import find_obstacle, other_owner
@@ -37,12 +37,12 @@ class Known:
 
 _DECISION = (
     operator_actions.c.refused_because.is_(None),
-    operator_actions.c.action.in_([action.value for action in Action]),
+    operator_actions.c.action.in_([literal(action.value) for action in Action]),
 )
 _ATTEMPT_COLUMNS = tuple(column.label(f"attempt_{column.name}") for column in attempts.c)
 _DECIDED_COLUMNS = tuple(column.label(f"decided_{column.name}") for column in operator_actions.c)
 # Built once: to compose a statement costs more than to run it. The record's row comes first in it and so is locked first, as everywhere.
-_KNOWN = (
+KNOWN = (
     select(*ROW_COLUMNS, *_ATTEMPT_COLUMNS, *_DECIDED_COLUMNS)
     .select_from(
         recharges.outerjoin(attempts, attempts.c.workflow_id == recharges.c.workflow_id).outerjoin(
@@ -59,7 +59,7 @@ async def read_known(connection: AsyncConnection, record: RecordInput) -> Known 
 
     Raises FingerprintMismatch where the row belongs to another record of the same position.
     """
-    found = (await connection.execute(_KNOWN, position_of(record))).mappings().all()
+    found = (await connection.execute(KNOWN, position_of(record))).mappings().all()
     if not found:
         return None
     refuse_another(record, found[0])
@@ -121,6 +121,9 @@ def newest_decision(workflow_id: str | BindParameter[str]) -> Select[Any]:
 
 
 _NEWEST = newest_decision(bindparam("decided_id")).with_for_update()
+
+
+NEWEST_DECISION_ID = newest_decision(bindparam("decided_id")).with_only_columns(operator_actions.c.id).with_for_update()
 
 
 async def read_decided(connection: AsyncConnection, workflow_id: str) -> Decided | None:

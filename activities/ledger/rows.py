@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import RowMapping, bindparam, func, select, update
+from sqlalchemy import RowMapping, bindparam, func, select, text, update
 from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.errors import FingerprintMismatch, LedgerContradiction
-from activities.ledger.tables import recharges
+from activities.ledger.tables import attempts, recharges
 from recharge import limits
 from recharge.contract import RecordInput
 from recharge.outcome import FINAL_STATES, PREDECESSORS, State
@@ -48,7 +48,7 @@ def new_row(record: RecordInput, state: State) -> dict[str, Any]:
 
 # The statements of every record's way are built once, with parameters: to compose one costs more than to run it.
 _INSERT = insert(recharges).values(begun=1, created_at=NOW, updated_at=NOW)
-_INSERT_OPEN = _INSERT.on_duplicate_key_update(begun=recharges.c.begun + 1)
+INSERT_OPEN = _INSERT.on_duplicate_key_update(begun=recharges.c.begun + 1)
 _INSERT_FINAL = _INSERT.values(final_at=NOW).on_duplicate_key_update(begun=recharges.c.begun + 1)
 _MOVE = (
     update(recharges)
@@ -59,6 +59,14 @@ _MOVE = (
     .values(updated_at=NOW)
 )
 _MOVE_FINAL = _MOVE.values(final_at=NOW)
+INSERT_ATTEMPT = insert(attempts).values(
+    opened_at=NOW, deadline_at=text("UTC_TIMESTAMP(6) + INTERVAL :timeout_us MICROSECOND")
+)
+
+
+def timeout_us(timeout_s: float) -> int:
+    """The time that an attempt has, as INSERT_ATTEMPT takes it."""
+    return round(timeout_s * 1_000_000)
 
 
 async def insert_row(connection: AsyncConnection, row: dict[str, Any]) -> bool:
@@ -67,9 +75,20 @@ async def insert_row(connection: AsyncConnection, row: dict[str, Any]) -> bool:
     A plain insert that fails would leave a shared lock, and two of those wait for each other as soon as both want to write. This form locks
     exclusively at once. The count is what tells the cases apart: MySQL reports one row for an insert, two for a row that was changed.
     """
-    result = await connection.execute(_INSERT_FINAL if row["state"] in FINAL_STATES else _INSERT_OPEN, row)
+    result = await connection.execute(_INSERT_FINAL if row["state"] in FINAL_STATES else INSERT_OPEN, row)
     return result.rowcount == 1
 
+
+BEGUN_COLUMNS = tuple(
+    column.name
+    for column in recharges.c
+    if column.name
+    not in {
+        *("id", "begun", "created_at", "updated_at", "final_at"),
+        *("reason", "provider_reference", "status", "resolved_by"),
+    }
+)
+"""What `new_row` gives a value to."""
 
 ROW_COLUMNS = (
     recharges.c.state,

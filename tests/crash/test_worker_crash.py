@@ -30,7 +30,8 @@ SENT_AGAIN: Expected = ("succeeded", 2, 1)
 class Crash:
     """Where a worker is killed in the middle of one record, and what that record comes to under each profile.
 
-    `step` is one of ours (`dying.STEPS`), before or after; without it the provider's behaviour kills the worker.
+    `behaviour` is what the provider does at each sending in turn, with commas between. `step` is one of ours (`dying.STEPS`), before or
+    after; without it the provider's behaviour kills the worker.
     """
 
     behaviour: str
@@ -52,8 +53,9 @@ CRASHES = [
 ]
 CRASHES_OF_AN_ANSWERED_CALL = [
     Crash("charge+ok", SUCCEEDED, SUCCEEDED, ("close", "after")),
-    Crash("charge+ok", SUCCEEDED, SUCCEEDED, ("result", "before")),
-    Crash("charge+ok", SUCCEEDED, SUCCEEDED, ("result", "after")),
+    # An answer to the first attempt is final with its closing; one to a later attempt is made final in a step of its own.
+    Crash("status:429,charge+ok", SENT_AGAIN, SENT_AGAIN, ("result", "before")),
+    Crash("status:429,charge+ok", SENT_AGAIN, SENT_AGAIN, ("result", "after")),
     Crash("charge+status:500", CHARGED_UNHEARD, SUCCEEDED, ("look", "before")),
 ]
 LOOKUP_CRASHES = [
@@ -67,7 +69,7 @@ LOOKUP_CRASHES = [
 async def crash_one_after_another(service: CrashingService, crashes: list[Crash]) -> None:
     """Each in a partition of its own, so that each worker's death strikes at one record alone; then let a worker end them all."""
     for partition, crash in enumerate(crashes):
-        await service.send(partition, value(amount=f"{partition + 1}", simulate=[crash.behaviour]))
+        await service.send(partition, value(amount=f"{partition + 1}", simulate=crash.behaviour.split(",")))
         if crash.step is not None:
             await service.dies("worker", *crash.step, partition)
         else:

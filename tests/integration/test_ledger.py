@@ -243,7 +243,8 @@ async def test_what_is_known_is_read_under_the_records_lock(stack: Devstack, sit
 
     sending = asyncio.create_task(ledger.transact(send_again))
     await at_work.wait()
-    closing = asyncio.create_task(ledger.close_attempt(one, first.token, Answer(Outcome.CHARGED, "200 OK", 200)))
+    # It does not end the record, so it goes the long way.
+    closing = asyncio.create_task(ledger.close_attempt(one, first.token, Answer(Outcome.PENDING, "202", 202)))
 
     async def has_come_as_far_as_it_can() -> bool:
         return closing.done() or await waits_for_a_lock(stack)
@@ -252,7 +253,7 @@ async def test_what_is_known_is_read_under_the_records_lock(stack: Devstack, sit
     go_on.set()
     await asyncio.gather(sending, closing)
     found = await rows(stack, site, "SELECT number, outcome, late_outcome FROM recharge_attempts ORDER BY number")
-    assert found == [(1, "unknown", "charged"), (2, None, None)]
+    assert found == [(1, "unknown", "pending"), (2, None, None)]
 
 
 async def waits_for_a_lock(stack: Devstack) -> bool:
@@ -436,6 +437,8 @@ async def test_a_decision_after_an_answer_that_is_not_final_yet_is_refused(
     site: Site, ledger: Ledger, decisions: Decisions, outcome: Outcome
 ) -> None:
     one = record(site.source, 1)
+    first = await opened(ledger, one)
+    await ledger.close_attempt(one, first.token, Answer(Outcome.NOT_SENT, "refused"))
     attempt = await opened(ledger, one)
     answered = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
     # The worker dies here, and a person who does not know of the answer opens the record again.
@@ -463,6 +466,89 @@ async def test_a_decision_that_has_not_had_its_effect_is_not_overruled(
     for other in set(Action) - {first, Action.HOLD}:
         refused = (await decide(decisions, one, other)).refused_because
         assert refused == f"it was decided already: {first}, by ana: why"
+
+
+# --- The usual way, in one message a step -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("outcome", "state"), [(Outcome.CHARGED, "succeeded"), (Outcome.REFUSED, "rejected")])
+async def test_an_answer_to_the_first_attempt_closes_it_and_ends_the_record_in_one_commit(
+    stack: Devstack, site: Site, ledger: Ledger, outcome: Outcome, state: str
+) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200, provider_reference="P-1"))
+    assert (finding.state, finding.is_recorded) == (state, True)
+    attempts = await rows(
+        stack, site, "SELECT outcome, status, error FROM recharge_attempts WHERE closed_at IS NOT NULL"
+    )
+    assert attempts == [(outcome, 200, "as told")]
+    final = "SELECT state, reason, provider_reference, status, resolved_by, final_at = updated_at FROM recharges"
+    reason = "as told" if outcome is Outcome.REFUSED else None
+    assert await rows(stack, site, final) == [(state, reason, "P-1", 200, "answer", 1)]
+    assert await ledger.record_result(one, finding) == dataclasses.replace(
+        finding.result(one.fingerprint), attempts=finding.attempts
+    )
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.NOT_CHARGED, Outcome.PENDING, Outcome.UNKNOWN])
+async def test_an_answer_that_ends_nothing_leaves_the_record_open(
+    stack: Devstack, site: Site, ledger: Ledger, outcome: Outcome
+) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
+    assert not finding.is_recorded
+    assert await rows(stack, site, "SELECT final_at FROM recharges") == [(None,)]
+
+
+async def test_an_answer_beside_a_decision_closes_its_attempt_and_leaves_the_end_to_record_result(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    await ledger.hold(one, by="Ann", note="wait")
+    finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "as told", 200))
+    assert (finding.state, finding.is_recorded) == (State.SUCCEEDED, False)
+    assert await rows(stack, site, "SELECT state FROM recharges") == [("held",)]
+    assert await rows(stack, site, "SELECT outcome FROM recharge_attempts") == [("charged",)]
+    assert (await ledger.record_result(one, finding)).state is State.SUCCEEDED
+
+
+async def test_an_answer_beside_a_decision_that_nobody_has_acted_upon_ends_nothing_by_itself(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    database = site.names.database
+    await stack.mysql.execute(
+        f"INSERT INTO {database}.operator_actions (workflow_id, action, decided_by, note, decided_at) "  # names of ours
+        f"VALUES ('{one.workflow_id}', 'hold', 'Ann', 'wait', UTC_TIMESTAMP(6))"
+    )
+    finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "as told", 200))
+    assert not finding.is_recorded
+    assert await rows(stack, site, "SELECT state FROM recharges") == [("sending",)]
+
+
+async def test_a_connection_that_was_lost_before_any_step_costs_nothing_but_a_new_one(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    one, other = record(site.source, 1), record(site.source, 2)
+    await _lose_connections(stack, site)
+    attempt = await opened(ledger, one)
+    await _lose_connections(stack, site)
+    finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "as told", 200))
+    await _lose_connections(stack, site)
+    assert (await ledger.record_result(one, finding)).state is State.SUCCEEDED
+    await _lose_connections(stack, site)
+    await opened(ledger, other)
+    assert await rows(stack, site, "SELECT COUNT(*) FROM recharge_attempts") == [(2,)]
+
+
+async def _lose_connections(stack: Devstack, site: Site) -> None:
+    connected = "SELECT id FROM performance_schema.processlist WHERE db = '{}'"
+    for (number,) in await stack.mysql.execute(connected.format(site.names.database)):
+        await stack.mysql.execute(f"KILL {number}")
 
 
 # --- The server -------------------------------------------------------------------------------------------------------
