@@ -11,7 +11,7 @@ from rich.console import Console
 from temporalio.client import Client
 
 from app.temporal import register_search_attributes
-from bench import duplicates, latency, memory, restart, throughput
+from bench import duplicates, latency, ledger, memory, restart, throughput
 from bench.figure import Figure, Machine, show, write
 from devstack.stack import Devstack
 
@@ -106,6 +106,15 @@ def memory_(
     """The memory of the service with a full topic and without its provider."""
     stopped_s = _STOPPED_LONG_S if long else _STOPPED_S
     _run("memory", lambda stack: memory.measure(stack, console, records=records, stopped_s=stopped_s))
+
+
+@cli.command("ledger")
+def ledger_(
+    rows: Annotated[int, typer.Option(help="Records in the full ledger.", min=1000)] = 10_000_000,
+    pool_mib: Annotated[int, typer.Option(help="MySQL's buffer pool while it is measured.", min=128)] = 1024,
+) -> None:
+    """What the ledger's operations cost when it is empty, and when it is full."""
+    _run("ledger", lambda stack: ledger.measure(stack, console, rows=rows, pool_mib=pool_mib))
 
 
 def _run(name: str, measure: Callable[[Devstack], Awaitable[list[Figure]]]) -> None:
