@@ -57,6 +57,7 @@ class Alarms:
         while True:
             try:
                 await self.look()
+                await self._count_final()
             except LedgerUnavailable as error:
                 log.debug("the ledger could not be looked at", error=str(error))
             await asyncio.sleep(limits.ALARM_INTERVAL_S)
@@ -90,6 +91,12 @@ class Alarms:
         for outcome in RETRIED_OUTCOMES:
             records = sum(each.records for each in last.trouble if each.outcome is outcome)
             yield Reading(instruments.PROVIDER_RETRYING, records, (outcome,))
+
+    async def _count_final(self) -> None:
+        """Keep the total of final records near the present, so that `recharge status` need not count the whole ledger."""
+        for _ in range(limits.FINAL_COUNT_STEPS_MAX):
+            if not await self._ledger.count_final():
+                return
 
     def _tell(self, waiting: Mapping[State, Waiting], doubt_s: float) -> None:
         for state in WAITING_STATES:

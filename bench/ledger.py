@@ -169,8 +169,8 @@ _ATTEMPTS = (
     + _DIGITS
     + "SELECT "
     + _ID
-    + ", 1, LEFT(SHA2(n, 256), 32), '2026-01-01' + INTERVAL n SECOND, '2026-01-01 00:00:30' + INTERVAL n SECOND, '2026-01-01' + INTERVAL n SECOND, "
-    "'charged', 200, CONCAT('P-', n) " + _NUMBERS
+    + ", 1, LEFT(SHA2(n, 256), 32), '2026-01-01' + INTERVAL n SECOND, '2026-01-01 00:00:30' + INTERVAL n SECOND, "
+    "'2026-01-01' + INTERVAL n SECOND, 'charged', 200, CONCAT('P-', n) " + _NUMBERS
 )
 _CLAIMS = (
     "INSERT INTO {database}.request_claims (claim, workflow_id, claimed_at) "

@@ -189,6 +189,15 @@ ALARM_INTERVAL_S = 15.0
 
 WAITING_LOOK_AGE_S_MAX = 3 * ALARM_INTERVAL_S
 """What is known of waiting records from an older look is not told: a wrong number of them would be believed."""
+FINAL_COUNT_MARGIN_S = 3600
+"""Records that became final longer ago than this are added to the total for good. Far above a transaction's time-out, and above any step
+back of MySQL's clock at a fail-over: a record that became final before must not be seen only later."""
+
+FINAL_COUNT_STEP_S = 3600
+"""How much of the past is added at once: an hour of a thousand records a second is counted within a transaction's time-out."""
+
+FINAL_COUNT_STEPS_MAX = 100
+"""Steps after each look of the alarms, so that a ledger that was never counted is caught up with while everything else goes on."""
 
 DEPLOYMENT_POLL_S = 2.0
 """How often a worker of a deployment asks whether its build is current: a person who has just made it so watches the log."""
@@ -369,6 +378,10 @@ _check(HEARTBEAT_INTERVAL_S <= HEARTBEAT_THROTTLE_S, "a heartbeat must be there 
 _check(HEARTBEAT_TIMEOUT_S <= DEAD_WORKER_S_MAX, "a dead worker must be found within five seconds")
 _check(LEDGER_LOCK_WAIT_S < LEDGER_TRANSACTION_TIMEOUT_S, "MySQL must give up a lock before we give up the transaction")
 _check(LEDGER_TRANSACTION_TIMEOUT_S < ACTIVITY_SLACK_S, "an activity must outlast one transaction beyond its call")
+_check(
+    LEDGER_TRANSACTION_TIMEOUT_S * LEDGER_TRIES_MAX < FINAL_COUNT_MARGIN_S,
+    "what is counted for good must have been committed",
+)
 _check(LOCAL_CALLS_MAX < WORKFLOW_TASKS_IN_FLIGHT_MAX, "calls must leave workflow tasks free for decisions")
 _check(
     WORKFLOW_TASKS_IN_FLIGHT_MAX <= LOCAL_ACTIVITIES_IN_FLIGHT_MAX,

@@ -21,8 +21,11 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The Alembic revision that this release reads and writes."""
+
+OLDEST_READER = "oldest reader "
+"""What the comment on Alembic's table begins with; the revision of the oldest release that the schema still serves stands behind it."""
 
 _LOST_CONNECTION_CODES = frozenset({2003, 2006, 2013, 2014, 2055, 1053, 1927, 4031})
 _CONTENTION_CODES = frozenset({1205, 1213, 3572})
@@ -259,19 +262,26 @@ async def _check_durability(connection: AsyncConnection) -> None:
 
 
 async def _check_schema(connection: AsyncConnection) -> None:
-    exists = await connection.scalar(
-        text(
-            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'alembic_version'"
-        )
-    )
-    version = await connection.scalar(text("SELECT version_num FROM alembic_version")) if exists else None
+    query = "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'alembic_version'"
+    comment = await connection.scalar(text(query))
+    version = await connection.scalar(text("SELECT version_num FROM alembic_version")) if comment is not None else None
     if version is None:
         raise LedgerNotMigrated("the ledger has no tables yet; run: recharge migrate")
     if version < SCHEMA_VERSION:
         raise LedgerNotMigrated(
             f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run: recharge migrate"
         )
-    if version > SCHEMA_VERSION:
+    refuse_newer(version, comment)
+
+
+def refuse_newer(version: str, comment: str) -> None:
+    """Refuse a schema that a newer release changed in more than what it added, told by the comment on Alembic's table.
+
+    Raises LedgerUnfit.
+    """
+    serves_us = comment.startswith(OLDEST_READER) and comment.removeprefix(OLDEST_READER) <= SCHEMA_VERSION
+    if version > SCHEMA_VERSION and not serves_us:
         raise LedgerUnfit(
-            f"the ledger's schema {version} is newer than this release knows ({SCHEMA_VERSION}); run a newer release of recharge"
+            f"the ledger's schema {version} is newer than this release knows ({SCHEMA_VERSION}), and no longer serves it; "
+            "run a newer release of recharge"
         )

@@ -12,6 +12,7 @@ from typing import Any, assert_never
 from sqlalchemy import RowMapping, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.counts import StateCounts
 from activities.ledger.decisions import Decisions
 from activities.ledger.reading import newest_decision
 from activities.ledger.rows import NOW
@@ -73,7 +74,7 @@ class Standing:
     age_s: float
 
 
-class Reports(ProviderTrouble):
+class Reports(ProviderTrouble, StateCounts):
     """The ledger, as people read it."""
 
     async def story(self, workflow_id: str) -> Story | None:
@@ -109,16 +110,6 @@ class Reports(ProviderTrouble):
             rows = (await connection.execute(query)).mappings().all()
             now = await _now(connection)
             return [await _waiting(connection, row, now) for row in rows]
-
-        return await self.transact(work)
-
-    async def counts(self) -> dict[State, int]:
-        """How many records of the whole ledger are in each state, those included that have none."""
-
-        async def work(connection: AsyncConnection) -> dict[State, int]:
-            query = select(recharges.c.state, func.count()).group_by(recharges.c.state)
-            found = {State(state): count for state, count in (await connection.execute(query)).all()}
-            return {state: found.get(state, 0) for state in State}
 
         return await self.transact(work)
 

@@ -4,7 +4,7 @@ Identifiers compare as bytes, times are MySQL's in UTC, and rows of attempts, lo
 """
 
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, UniqueConstraint
-from sqlalchemy.dialects.mysql import CHAR, DATETIME, DECIMAL, MEDIUMBLOB
+from sqlalchemy.dialects.mysql import CHAR, DATETIME, DECIMAL, MEDIUMBLOB, TINYINT
 
 from recharge import limits
 
@@ -100,6 +100,14 @@ operator_actions = Table(
     Column("decided_at", _TIME, nullable=False),
     Column("refused_because", _text(limits.REASON_CHARS_MAX)),
     Column("token", CHAR(32, collation=_COLLATION)),
+)
+
+final_counts = Table(
+    "final_counts",
+    metadata,
+    Column("the_only_row", TINYINT, primary_key=True, autoincrement=False),
+    Column("counted_to", _TIME, nullable=False),
+    *(Column(state, BigInteger, nullable=False) for state in ("succeeded", "rejected", "invalid", "skipped")),
 )
 
 accepted_gaps = Table(

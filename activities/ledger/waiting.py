@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.counts import StateCounts
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, recharges
 from activities.ledger.trouble import ProviderTrouble
@@ -21,7 +22,7 @@ class Waiting:
     oldest_s: float
 
 
-class WaitingRecords(ProviderTrouble):
+class WaitingRecords(ProviderTrouble, StateCounts):
     """The ledger, as the alarms read it."""
 
     async def by_state(self) -> dict[State, Waiting]:

@@ -7,8 +7,12 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from activities.ledger.engine import LedgerEngine, make_engine
+from activities.ledger.engine import OLDEST_READER, SCHEMA_VERSION, LedgerEngine, make_engine, refuse_newer
 from activities.ledger.errors import LedgerUnavailable
+
+OLDEST_REVISION_SERVED = "0001"
+"""The oldest release, by its revision, that works with this schema: all since have only added to it. The first revision that takes
+something away, or that changes what an older release writes, raises it."""
 
 _LOCK_WAIT_S = 60
 
@@ -16,7 +20,10 @@ _LOCK_WAIT_S = 60
 async def migrate(url: str) -> str:
     """Bring the ledger's schema up to this release and return its version. Safe to repeat, and to run twice at once.
 
-    Raises LedgerUnfit where MySQL refuses us, LedgerUnavailable where it gives no answer or another migration holds the lock.
+    A newer schema that still serves this release is left as it is: so does a release that is taken back.
+
+    Raises LedgerUnfit where MySQL refuses us or the schema is too new,
+    LedgerUnavailable where it gives no answer or another migration holds the lock.
     """
     engine = make_engine(url, connections_max=1)
     try:
@@ -41,7 +48,19 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        if not _is_newer(connection):
+            command.upgrade(config, "head")
+            connection.execute(text(f"ALTER TABLE alembic_version COMMENT = '{OLDEST_READER}{OLDEST_REVISION_SERVED}'"))
         connection.commit()
     finally:
         connection.execute(text(f"SELECT RELEASE_LOCK({lock})"))  # constants
+
+
+def _is_newer(connection: Connection) -> bool:
+    query = "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'alembic_version'"
+    comment = connection.scalar(text(query))
+    version = None if comment is None else connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if comment is None or version is None or version <= SCHEMA_VERSION:
+        return False
+    refuse_newer(version, comment)
+    return True
