@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import secrets
 import shutil
 import signal
@@ -134,6 +135,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.seed is None:
         arguments.seed = secrets.randbelow(_SEEDS)
+    # A proxy writes to connections that it has just broken; that is its purpose, and asyncio would tell each time.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         return asyncio.run(_until_stopped(arguments, Console(soft_wrap=True, highlight=False)))
     except DevstackError as error:

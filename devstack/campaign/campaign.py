@@ -114,9 +114,7 @@ class Campaign:
             timeline.begin()
             weather = Weather(stack, fleet, wires, operator, timeline, self._kafka_is_up)
             async with _in_background(operator.decide_what_waits()):
-                async with asyncio.TaskGroup() as going_on:
-                    going_on.create_task(self._produce(site, timeline))
-                    going_on.create_task(weather.blow(plan.faults))
+                await _together(self._produce(site, timeline), weather.blow(plan.faults))
                 timeline.note("healed")
                 for wire in wires:
                     wire.calm()
@@ -240,6 +238,19 @@ class Campaign:
         numbers = {number for record in self.plan.records for number in accounts_of(record.value)}
         secrets = {file.read_text().strip() for file in self._stack.folder.rglob("passwords/*")}
         return dict.fromkeys(numbers, "a whole phone number") | dict.fromkeys(secrets, "a secret")
+
+
+async def _together(*works: Coroutine[None, None, None]) -> None:
+    """Do all of it; what fails is raised as it is, without the group around it."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except ExceptionGroup as errors:
+        first: Exception = errors
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from errors
 
 
 @contextlib.asynccontextmanager

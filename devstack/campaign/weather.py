@@ -1,6 +1,7 @@
 """The faults of a plan, carried out at their time: thin, since what happens when was drawn before."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Final, assert_never
 
@@ -34,6 +35,7 @@ class Weather:
         self._operator = operator
         self._timeline = timeline
         self._kafka_is_up = kafka_is_up
+        self._targets: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def blow(self, faults: tuple[Fault, ...]) -> None:
         """Carry out all faults, each at its time, and return when the last one is over."""
@@ -43,6 +45,11 @@ class Weather:
 
     async def _carry_out(self, fault: Fault) -> None:
         await asyncio.sleep(fault.at_s - self._timeline.now_s)
+        # On a slow machine what the one before it did to the same target may not be over yet.
+        async with self._targets[fault.target]:
+            await self._tell_and_act(fault)
+
+    async def _tell_and_act(self, fault: Fault) -> None:
         told = {"fault": fault.kind, "target": fault.target, "for_s": fault.for_s, "size": fault.size}
         self._timeline.note("begins", **told)
         await self._act(fault)
