@@ -17,6 +17,7 @@ from app.workers import key_rules
 from operations.audit import Books, Period, Progress, Report, Statement, StatementProblem
 from operations.audit import run as run_audit
 from recharge import limits
+from recharge.contract import DuplicateRequests
 
 STDIN = "-"
 _SPOOLED_BYTES = limits.MIB
@@ -47,7 +48,12 @@ async def run(
         books = Books(settings.kafka, ledger, await connected(settings.temporal))
         async with _opened(settings, ledger, statement, statement_until) as opened:
             return await run_audit(
-                books, statement=opened, period=period, keys=key_rules(settings.provider), progress=progress
+                books,
+                statement=opened,
+                period=period,
+                keys=key_rules(settings.provider),
+                duplicates_are_allowed=settings.ingest.duplicate_requests is DuplicateRequests.ALLOW,
+                progress=progress,
             )
     finally:
         await ledger.close()

@@ -22,6 +22,7 @@ from devstack.stack import Devstack
 
 _DEADLINE_S = 60.0
 _POLL_S = 0.2
+_AUDIT_TIMEOUT_S = 60.0
 
 
 async def run(folder: Path | None, *, keep: bool = False) -> int:
@@ -46,12 +47,13 @@ async def run(folder: Path | None, *, keep: bool = False) -> int:
         console.print(f"[dim]  the second record in Temporal's Web UI: {link}[/dim]\n", soft_wrap=True)
         async with _in_background(timeline):
             evidence = await _unless_failed(running, _until_final(stack, site, workflow_ids))
+        audit_passed = await _audit(stack, site, console)
         show(console, evidence)
         if keep:
             console.print(f"\nTemporal's Web UI, until Ctrl-C: {link}", soft_wrap=True)
             await asyncio.Event().wait()
     console.print("`recharge demo --keep` leaves the Web UI up; `make dev` keeps the whole stack.", style="dim")
-    return 0 if is_met(evidence) else 1
+    return 0 if audit_passed and is_met(evidence) else 1
 
 
 def _supervisors(site: Site, timeline: Timeline) -> list[Supervisor]:
@@ -104,6 +106,15 @@ async def _produce(stack: Devstack, site: Site, timeline: Timeline) -> list[str]
         timeline.name(workflow_id, f"record {number}")
         timeline.tell("kafka", f"record produced, offset {first + number - 1}", workflow_id)
     return workflow_ids
+
+
+async def _audit(stack: Devstack, site: Site, console: Console) -> bool:
+    """Let `recharge audit` compare everything with the provider's statement, and show what it says; whether every promise was kept."""
+    audit = site.spawn("audit", "--statement", f"{stack.simulator.client.statement_url}?prefix={site.source}:")
+    status = await audit.wait(_AUDIT_TIMEOUT_S)
+    console.print("\n[bold]recharge audit[/bold]")
+    console.print(audit.tail(), markup=False, soft_wrap=True)
+    return status == 0
 
 
 async def _until_final(stack: Devstack, site: Site, workflow_ids: list[str]) -> Evidence:

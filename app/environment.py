@@ -111,6 +111,7 @@ class AuditEnvironment(Environment):
     """What `recharge audit` reads."""
 
     kafka: KafkaSettings
+    ingest: IngestSettings
     mysql: MySQLSettings
     provider: ProviderSettings
     temporal: TemporalSettings

@@ -283,7 +283,8 @@ def _rules_of_topic(name: str, dead_letters: str) -> list[AccessRule]:
     topic = Resource.TOPIC
     return [
         *allow(SERVICE, topic, name, Operation.READ, Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS),
-        *allow(SERVICE, topic, dead_letters, Operation.WRITE, Operation.DESCRIBE),
+        # The intake writes dead letters, and the audit reads them.
+        *allow(SERVICE, topic, dead_letters, Operation.WRITE, Operation.READ, Operation.DESCRIBE),
         *allow(PRODUCER, topic, name, Operation.WRITE, Operation.DESCRIBE),
     ]
 

@@ -56,6 +56,9 @@ class AuditedRow:
     final_at: datetime | None = None
     amount: Decimal | None = None
     resolved_by: str | None = None
+    provider_reference: str | None = None
+    request_of: str | None = None
+    """The record that owns the claim to this one's requestId and numbers: this one itself, as a rule; None where there is no claim."""
     donor: str | None = None
     receiver: str | None = None
     key_digest: str | None = None

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, case, func, select
+from sqlalchemy import ColumnElement, Table, and_, case, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.audited import AuditedAction, AuditedAttempt, AuditedLookup, AuditedRow
@@ -18,7 +18,7 @@ from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.gaps import read_accepted
 from activities.ledger.rows import NOW
-from activities.ledger.tables import attempts, lookups, operator_actions, recharges
+from activities.ledger.tables import attempts, lookups, operator_actions, recharges, request_claims
 from recharge import limits
 from recharge.contract import Ordering
 from recharge.outcome import Outcome, State, Verdict
@@ -104,6 +104,23 @@ class AuditReader(LedgerEngine):
             for workflow_id in await self._scalars(query):
                 yield workflow_id
 
+    async def claims_without_row(self, source: str, topic: str) -> AsyncIterator[str]:
+        """The workflow ids of claims whose record has no row. A claim is written in the transaction that writes the row."""
+        last, beyond = f"{source}:{topic}:", f"{source}:{topic};"  # the semicolon follows the colon
+        while last < beyond:
+            own = and_(request_claims.c.workflow_id > last, request_claims.c.workflow_id < beyond)
+            following = select(request_claims.c.workflow_id).where(own).order_by(request_claims.c.workflow_id)
+            end = next(iter(await self._scalars(following.offset(_ORPHAN_PAGE_IDS).limit(1))), beyond)
+            query = (
+                select(request_claims.c.workflow_id)
+                .distinct()
+                .outerjoin(recharges, recharges.c.workflow_id == request_claims.c.workflow_id)
+                .where(own, request_claims.c.workflow_id <= end, recharges.c.id.is_(None))
+            )
+            for workflow_id in await self._scalars(query):
+                yield workflow_id
+            last = end
+
     async def _last_attempt_id(self) -> int:
         (last,) = await self._scalars(select(func.coalesce(func.max(attempts.c.id), 0)))
         return int(last)
@@ -142,6 +159,20 @@ class AuditReader(LedgerEngine):
         return await self.transact(work)
 
 
+# The same text as `claims_of` in obstacles.py: an integration test holds the two together.
+_REQUEST = func.concat_ws(
+    literal("\0"),
+    literal("request"),
+    recharges.c.request_id,
+    func.trim(literal_column("LEADING '+' FROM account_donor")),
+    func.trim(literal_column("LEADING '+' FROM account_receiver")),
+)
+_REQUEST_OF = (
+    select(request_claims.c.workflow_id)
+    .where(recharges.c.request_id.is_not(None), request_claims.c.claim == func.sha2(_REQUEST, 256))
+    .correlate(recharges)
+    .scalar_subquery()
+)
 _KEY_DIGEST = func.left(func.sha2(recharges.c.raw_key, 256), _KEY_DIGEST_CHARS)
 _ROW = (
     *(
@@ -160,6 +191,8 @@ _ROW = (
         )
     ),
     case((recharges.c.ordering == Ordering.KEY, _KEY_DIGEST)),
+    recharges.c.provider_reference,
+    _REQUEST_OF,
 )
 _ATTEMPT = (
     *("number", "opened_at", "closed_at", "outcome", "verdict", "verdict_by", "verdict_at", "late_outcome", "late_at"),
@@ -173,9 +206,9 @@ def _packed(*columns: ColumnElement[Any]) -> ColumnElement[str]:
     return func.json_array(*columns)
 
 
-def _unpacked(text: str) -> list[Any]:
+def _unpacked(packed: str) -> list[Any]:
     """The columns again. Amounts are exact decimals, and times still texts."""
-    fields: list[Any] = _DECODER.decode(text)
+    fields: list[Any] = _DECODER.decode(packed)
     return fields
 
 
@@ -206,7 +239,8 @@ def _row(
     actions: tuple[AuditedAction, ...],
 ) -> AuditedRow:
     partition, offset, workflow_id, state, fingerprint, ordering, timestamp_ms, *rest = fields
-    created_at, final_at, amount, resolved_by, donor, receiver, size_bytes, key_digest = rest
+    created_at, final_at, amount, resolved_by, donor, receiver, size_bytes, key_digest, *outside = rest
+    provider_reference, request_of = outside
     return AuditedRow(
         partition=partition,
         offset=offset,
@@ -222,6 +256,8 @@ def _row(
         donor=donor,
         receiver=receiver,
         key_digest=key_digest,
+        provider_reference=provider_reference,
+        request_of=request_of,
         key_is_cut=size_bytes > limits.RECORD_BYTES_MAX,
         attempts=tuple(sorted(attempts_, key=lambda attempt: attempt.number)),
         lookups=lookups_,

@@ -26,7 +26,7 @@ def rules(topic: str, dead_letter_topic: str, group: str) -> list[AccessRule]:
     """What the service and the producer may do; all else is refused to them."""
     return [
         *allow(SERVICE, Resource.TOPIC, topic, Operation.READ, Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS),
-        *allow(SERVICE, Resource.TOPIC, dead_letter_topic, Operation.WRITE, Operation.DESCRIBE),
+        *allow(SERVICE, Resource.TOPIC, dead_letter_topic, Operation.WRITE, Operation.READ, Operation.DESCRIBE),
         *allow(SERVICE, Resource.GROUP, group, Operation.READ, Operation.DESCRIBE),
         *allow(PRODUCER, Resource.TOPIC, topic, Operation.WRITE, Operation.DESCRIBE),
     ]

@@ -31,9 +31,21 @@ def _check_charged(row: AuditedRow | None, charges: Charges) -> Iterator[Problem
         yield Kind.CHARGED_THOUGH_NOT_SUCCEEDED, f"it is {row.state}, and the statement has a charge of it ({where})"
     elif not row.attempts:
         yield Kind.CHARGE_WITHOUT_ATTEMPT, f"the statement has a charge of it ({where}), and the ledger no attempt"
-    elif charges.charged == 1 and charges.amount != row.amount:
+    elif charges.charged == 1:
+        yield from _check_one(row, charges, where)
+
+
+def _check_one(row: AuditedRow, charges: Charges, where: str) -> Iterator[Problem]:
+    if charges.amount != row.amount:
         asked, carried_out = told_amount(row.amount), told_amount(charges.amount)
         yield Kind.AMOUNT_DIFFERS, f"the record asks for {asked}, and {carried_out} was charged ({where})"
+    ours, theirs = row.provider_reference, charges.provider_reference
+    # An answer without a body names none, and neither does a person who only knows that it was carried out.
+    if row.state is State.SUCCEEDED and ours and theirs and ours != theirs:
+        yield (
+            Kind.REFERENCE_DIFFERS,
+            f"the ledger has the provider's reference {ours}, and the statement {theirs} ({where})",
+        )
 
 
 def _is_covered(row: AuditedRow, terms: Terms) -> bool:

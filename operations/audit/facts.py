@@ -9,6 +9,9 @@ from activities.ledger import AuditedRow
 from recharge.contract import Position
 from recharge.sending import KeyRules
 
+COMPLETED = "completed"
+"""The status of a workflow that came to its end."""
+
 NEVER_STARTED = ""
 """The status of a workflow that Temporal does not have."""
 
@@ -38,6 +41,19 @@ class Charges:
     """The amount of a charge that stands."""
     first_line: int
     last_line: int
+    provider_reference: str = ""
+    """What the provider calls a charge that stands; empty where the statement has no word for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """The dead letters of one record."""
+
+    offset: int
+    count: int
+    states: frozenset[str]
+    """The states that they name: one, where all is well."""
+    fingerprints: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +64,15 @@ class Workflow:
     status: str
     """Temporal's own word in lower case, such as running, completed or terminated; NEVER_STARTED where there is none."""
     is_open: bool
+    state: str = ""
+    """Its search attribute RechargeStatus."""
+    fingerprint: str = ""
+    """Of the record that it was started for, by its memo."""
 
     @property
     def ended_early(self) -> bool:
         """It is closed without a result, so nothing is done for the record any more."""
-        return not self.is_open and self.status not in {"completed", NEVER_STARTED}
+        return not self.is_open and self.status not in {COMPLETED, NEVER_STARTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +84,7 @@ class Case:
     row: AuditedRow | None = None
     charges: Charges | None = None
     workflow: Workflow | None = None
+    letters: Letters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,8 @@ class PartitionFacts:
     """Offsets that a person has accepted as lost."""
     deleted: Sequence[range] = ()
     """Offsets that Kafka deleted while the audit read; it may grow until the partition is read."""
+    letters_are_whole: bool = False
+    """The dead-letter topic holds every letter that was ever written, so that one that is not there is missing."""
     gaps_are_proof: bool = True
     """A missing offset inside the log holds no record. False for a compacted topic, whose records vanish one by one."""
 
@@ -118,6 +141,8 @@ class Terms:
     statement_until: datetime | None = None
     """The statement holds every charge before this moment; MySQL's time, in UTC."""
     period: Period = field(default_factory=Period)
+    duplicates_are_allowed: bool = False
+    """The service is told to carry out a request as often as it comes."""
 
     def workflow_id(self, partition: int, offset: int) -> str:
         """The id of the record at a position."""

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     SENT_IN_DOUBT = "sent_in_doubt"
     SENT_AFTER_FINAL = "sent_after_final"
     ANSWERED_CHARGED_TWICE = "answered_charged_twice"
+    REQUEST_SENT_TWICE = "request_sent_twice"
 
     COMMITTED_WITHOUT_ROW = "committed_without_row"
     GONE_WITHOUT_ROW = "gone_without_row"
@@ -34,6 +35,7 @@ class Kind(StrEnum):
     ROW_WITHOUT_RECORD = "row_without_record"
     COMPLETED_WITHOUT_ROW = "completed_without_row"
     COMPLETED_BUT_OPEN = "completed_but_open"
+    LETTER_MISSING = "letter_missing"
 
     OUT_OF_ORDER = "out_of_order"
 
@@ -48,6 +50,12 @@ class Kind(StrEnum):
     DECISION_NOT_FOLLOWED = "decision_not_followed"
     VERDICT_UNPROVED = "verdict_unproved"
     WRONG_WORKFLOW_ID = "wrong_workflow_id"
+    REFERENCE_DIFFERS = "reference_differs"
+    STATUS_DIFFERS = "status_differs"
+    MEMO_DIFFERS = "memo_differs"
+    LETTER_WITHOUT_CAUSE = "letter_without_cause"
+    LETTER_DIFFERS = "letter_differs"
+    CLAIM_WITHOUT_ROW = "claim_without_row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,10 @@ MEANINGS: dict[Kind, Meaning] = {
     Kind.SENT_IN_DOUBT: Meaning(Promise.NEVER_TWICE, _ASK_PROVIDER),
     Kind.SENT_AFTER_FINAL: Meaning(Promise.NEVER_TWICE, _ASK_PROVIDER),
     Kind.ANSWERED_CHARGED_TWICE: Meaning(Promise.NEVER_TWICE, _ASK_PROVIDER),
+    Kind.REQUEST_SENT_TWICE: Meaning(
+        Promise.NEVER_TWICE,
+        "compare the two records by `recharge show`; give one charge back where the sender meant one recharge",
+    ),
     Kind.COMMITTED_WITHOUT_ROW: Meaning(Promise.NEVER_LOST, _REDRIVE),
     Kind.GONE_WITHOUT_ROW: Meaning(
         Promise.NEVER_LOST,
@@ -95,6 +107,9 @@ MEANINGS: dict[Kind, Meaning] = {
     ),
     Kind.COMPLETED_WITHOUT_ROW: Meaning(Promise.NEVER_LOST, _TAMPERED),
     Kind.COMPLETED_BUT_OPEN: Meaning(Promise.NEVER_LOST, _TAMPERED),
+    Kind.LETTER_MISSING: Meaning(
+        Promise.NEVER_LOST, "tell its sender; did somebody delete from the dead-letter topic, or make it anew"
+    ),
     Kind.OUT_OF_ORDER: Meaning(
         Promise.IN_ORDER,
         "compare the two records by `recharge show`; did two intakes share this source, or was its order changed",
@@ -115,6 +130,14 @@ MEANINGS: dict[Kind, Meaning] = {
     Kind.DECISION_NOT_FOLLOWED: Meaning(Promise.PROVABLE, _LOOK),
     Kind.VERDICT_UNPROVED: Meaning(Promise.PROVABLE, _TAMPERED),
     Kind.WRONG_WORKFLOW_ID: Meaning(Promise.PROVABLE, _TAMPERED),
+    Kind.REFERENCE_DIFFERS: Meaning(Promise.PROVABLE, _ASK_PROVIDER),
+    Kind.STATUS_DIFFERS: Meaning(
+        Promise.PROVABLE, "go by the ledger, and not by the search attribute; find out who changed one of them"
+    ),
+    Kind.MEMO_DIFFERS: Meaning(Promise.PROVABLE, "find out who started this workflow: the intake gives each its memo"),
+    Kind.LETTER_WITHOUT_CAUSE: Meaning(Promise.PROVABLE, "do not produce it anew by its dead letter: go by the ledger"),
+    Kind.LETTER_DIFFERS: Meaning(Promise.PROVABLE, "go by the ledger; find out who wrote this dead letter"),
+    Kind.CLAIM_WITHOUT_ROW: Meaning(Promise.PROVABLE, _TAMPERED),
 }
 """Every kind has its meaning; a test holds the two together."""
 

@@ -1,10 +1,10 @@
-"""The four books of one partition laid beside each other: what each says about one position, in the order of the positions."""
+"""The five books of one partition laid beside each other: what each says about one position, in the order of the positions."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from activities.ledger import AuditedRow
-from operations.audit.facts import Case, Charges, LoggedRecord, Workflow
+from operations.audit.facts import Case, Charges, Letters, LoggedRecord, Workflow
 
 
 class _Placed(Protocol):
@@ -52,6 +52,7 @@ async def side_by_side(
     rows: AsyncIterator[AuditedRow],
     charges: Iterator[Charges],
     workflows: Iterator[Workflow],
+    letters: Iterator[Letters],
 ) -> AsyncIterator[Case]:
     """Every position that at least one of the books knows. Of each book only the next entry is in memory.
 
@@ -60,10 +61,11 @@ async def side_by_side(
     """
     topic, ledger = _Book("topic", records), _Book("ledger", rows)
     statement, temporal = _Book("statement", _slowly(charges)), _Book("Temporal", _slowly(workflows))
-    for book in (topic, ledger, statement, temporal):
+    dead = _Book("dead letters", _slowly(letters))
+    for book in (topic, ledger, statement, temporal, dead):
         await book.turn()
     while True:
-        entries = (topic.entry, ledger.entry, statement.entry, temporal.entry)
+        entries = (topic.entry, ledger.entry, statement.entry, temporal.entry, dead.entry)
         offset = min((entry.offset for entry in entries if entry is not None), default=None)
         if offset is None:
             return
@@ -73,6 +75,7 @@ async def side_by_side(
             row=await ledger.take(offset),
             charges=await statement.take(offset),
             workflow=await temporal.take(offset),
+            letters=await dead.take(offset),
         )
 
 

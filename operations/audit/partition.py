@@ -8,9 +8,11 @@ from activities.ledger import AuditedRow
 from operations.audit import workflows
 from operations.audit.attempts import Problem, check_attempts, late_answers
 from operations.audit.charges import check_charges
+from operations.audit.claims import check_claim
 from operations.audit.coverage import gone_gaps, in_log_gaps, is_accepted
 from operations.audit.facts import Case, PartitionFacts, Terms
 from operations.audit.findings import Kind, Note, NoteKind, Violation
+from operations.audit.letters import check_letters
 from operations.audit.order import LaneOrder
 from operations.audit.proofs import check_decisions, check_final_state
 from recharge.outcome import FINAL_STATES
@@ -161,10 +163,16 @@ class PartitionAudit:
             yield from check_attempts(row, self._terms.keys)
             yield from check_final_state(row)
             yield from check_decisions(row)
+            yield from check_claim(row, duplicates_are_allowed=self._terms.duplicates_are_allowed)
             self.counts["attempts"] += len(row.attempts)
         if case.charges is not None:
             self.counts["charges"] += case.charges.charged
+        if case.letters is not None:
+            self.counts["dead_letters"] += case.letters.count
         yield from check_charges(row, case.charges, self._terms)
+        yield from workflows.check_listed(row, case.workflow)
+        is_owed = self._partition.letters_are_whole and self._partition.is_committed(case.offset)
+        yield from check_letters(row, case.letters, is_owed=is_owed)
 
     def _notes(self, case: Case) -> Iterator[Note]:
         workflow_id = self._terms.workflow_id(self._partition.number, case.offset)

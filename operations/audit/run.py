@@ -1,6 +1,7 @@
 """One audit: who is asked in which order, so that what moves meanwhile is not taken for a broken promise.
 
-First the statement, then the committed offsets, then where the topic ends, then Temporal's list, and last the ledger, beside the topic.
+First the statement, then the committed offsets, then where the topic ends, then the dead letters, then Temporal's list, and last the
+ledger, beside the topic.
 Each is read after what it has to bear out: what was committed is final in a ledger that is read later, and what was charged had its row
 before. What can only be told from two moments (a workflow and its row, two rows of one lane) is asked again before it is told.
 """
@@ -17,10 +18,11 @@ from ingest.kafka import Cluster, TopicScan
 from operations.audit.facts import LoggedRecord, PartitionFacts, Period, Terms
 from operations.audit.findings import Kind, Note, Violation
 from operations.audit.joining import side_by_side
+from operations.audit.letters import letter_line
 from operations.audit.partition import Finding, OrderSuspect, PartitionAudit, WorkflowSuspect
 from operations.audit.recheck import Recheck
 from operations.audit.report import Report
-from operations.audit.spool import RunLine, Spool
+from operations.audit.spool import LetterLine, Spool
 from operations.audit.statement import Statement, StatementReader
 from operations.audit.temporal import TemporalBook
 from recharge import record
@@ -48,6 +50,7 @@ async def run(
     statement: Statement | None = None,
     period: Period | None = None,
     keys: KeyRules | None = None,
+    duplicates_are_allowed: bool = False,
     progress: Progress = lambda _what, _done, _total: None,
 ) -> Report:
     """Compare the topic, the group's offsets, the ledger, Temporal's workflows and the statement, and tell every promise that is broken.
@@ -57,6 +60,7 @@ async def run(
         statement: the provider's; without it no charge is compared.
         period: the records that are looked at; all of them where it is left out.
         keys: the provider's promise to ignore a repetition under the same key, where it makes one.
+        duplicates_are_allowed: the service is told to carry out a request as often as it comes.
         progress: told how far it is.
 
     Raises:
@@ -75,6 +79,7 @@ async def run(
         has_statement=statement is not None,
         statement_until=None if statement is None else statement.until,
         period=period or Period(),
+        duplicates_are_allowed=duplicates_are_allowed,
     )
     report = Report(source, topic, terms.period, None if statement is None else statement.name)
     with Spool() as spool:
@@ -121,7 +126,8 @@ class _Audit:
             }
             is_compacted = "compact" in await cluster.topic_setting("cleanup.policy")
         async with TopicScan(self._books.kafka, topic) as scan:
-            await self._list_workflows(committed)
+            letters_are_whole = await self._read_letters()
+            await self._list_workflows()
             begins = await self._temporal.first_offsets()
             accepted = await self._books.ledger.accepted_gaps(source, topic)
             known = await self._books.ledger.partitions(source, topic)
@@ -136,6 +142,7 @@ class _Audit:
                     begin=begins.get(number, 0),
                     accepted=[range(first, last + 1) for partition, first, last in accepted if partition == number],
                     deleted=scan.deleted.setdefault(number, []),
+                    letters_are_whole=letters_are_whole,
                     gaps_are_proof=not is_compacted,
                 )
                 records = _logged(scan, number) if span is not None else _nothing()
@@ -145,28 +152,44 @@ class _Audit:
             self._report.add(
                 Violation(Kind.ATTEMPT_WITHOUT_ROW, workflow_id, "it has an attempt in the ledger and no row")
             )
+        async for workflow_id in self._books.ledger.claims_without_row(source, topic):
+            self._report.add(
+                Violation(Kind.CLAIM_WITHOUT_ROW, workflow_id, "it has a claim to a request in the ledger and no row")
+            )
         await self._settle()
         self._report.counts["read_again"] = self._recheck.count
 
-    async def _list_workflows(self, committed: dict[int, int]) -> None:
+    async def _list_workflows(self) -> None:
         count = 0
+        async for page in self._temporal.runs():
+            count += self._spool.add_runs(page)
+            self._progress("workflows", count, None)
 
-        async def add(pages: AsyncIterator[list[RunLine]]) -> None:
-            nonlocal count
-            async for page in pages:
-                count += self._spool.add_runs(page)
-                self._progress("workflows", count, None)
-
-        await add(self._temporal.unfinished())
-        for partition, offset in committed.items():
-            await add(self._temporal.completed(partition, offset))
+    async def _read_letters(self) -> bool:
+        """Read the dead letters of our source and topic; whether the topic still holds every one that was written."""
+        kafka = self._books.kafka
+        count = 0
+        batch: list[LetterLine] = []
+        async with TopicScan(kafka, kafka.dead_letters) as scan:
+            for number in scan.spans:
+                async for letter in scan.records(number):
+                    line = letter_line(letter.headers, self._terms)
+                    batch += [] if line is None else [line]
+                    if len(batch) == _TOLD_EVERY:
+                        count += self._spool.add_letters(batch)
+                        self._progress("dead letters", count, None)
+                        batch.clear()
+            self._spool.add_letters(batch)
+            self._spool.index_letters()
+            return all(span.first == 0 for span in scan.spans.values()) and not scan.deleted
 
     async def _partition(self, facts: PartitionFacts, records: AsyncIterator[LoggedRecord], total: int) -> None:
         audit = PartitionAudit(self._terms, facts)
         self._take(audit.begin())
         rows = self._books.ledger.rows(self._terms.source, self._terms.topic, facts.number)
         charges, workflows = self._spool.charges(facts.number), self._spool.workflows(facts.number)
-        async for case in side_by_side(records, rows, charges, workflows):
+        letters = self._spool.letters(facts.number)
+        async for case in side_by_side(records, rows, charges, workflows, letters):
             self._take(audit.look(case))
             self._done += 1
             if self._done % _TOLD_EVERY == 0:

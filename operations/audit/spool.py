@@ -1,6 +1,7 @@
-"""Charges and workflows, which come in no order, put into that of the positions on disk: a private file that nobody else sees.
+"""Charges, workflows and dead letters, which come in no order, put into that of the positions on disk.
 
-SQLite keeps a few megabytes of it in memory whatever its size, and removes the file with the process.
+It is a private file that nobody else sees. SQLite keeps a few megabytes of it in memory whatever its size, and removes the
+file with the process.
 """
 
 import sqlite3
@@ -9,7 +10,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from operations.audit.facts import Charges, Workflow
+from operations.audit.facts import Charges, Letters, Workflow
 
 _CACHE_KIB = 4 * 1024
 _BATCH_ROWS = 5000
@@ -26,13 +27,22 @@ _TABLES = f"""
         is_reversed INTEGER NOT NULL,
         amount TEXT NOT NULL,
         rest TEXT NOT NULL,
-        line INTEGER NOT NULL
+        line INTEGER NOT NULL,
+        provider_reference TEXT NOT NULL
+    );
+    CREATE TABLE letters (
+        partition_id INTEGER NOT NULL,
+        record_offset INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        fingerprint TEXT NOT NULL
     );
     CREATE TABLE workflows (
         partition_id INTEGER NOT NULL,
         record_offset INTEGER NOT NULL,
         status TEXT NOT NULL,
         started_ns INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
         PRIMARY KEY (partition_id, record_offset)
     ) WITHOUT ROWID;
 """  # a journal would only serve a file that outlives the process
@@ -49,6 +59,16 @@ class ChargeLine(NamedTuple):
     rest: str
     """The other fields, which only tell one line from another."""
     line: int
+    provider_reference: str = ""
+
+
+class LetterLine(NamedTuple):
+    """One dead letter, as its headers tell it."""
+
+    partition: int
+    offset: int
+    state: str
+    fingerprint: str
 
 
 class RunLine(NamedTuple):
@@ -59,6 +79,10 @@ class RunLine(NamedTuple):
     status: str
     started_ns: int
     """When it was started, in nanoseconds since 1970."""
+    state: str = ""
+    """Its search attribute RechargeStatus."""
+    fingerprint: str = ""
+    """Of its memo."""
 
 
 class Spool:
@@ -79,17 +103,26 @@ class Spool:
 
     def add_charges(self, lines: Iterable[ChargeLine]) -> int:
         """Add the statement's lines, and return how many there are."""
-        count = self._add("INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?)", lines)
+        count = self._add("INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?, ?)", lines)
         self._database.execute("CREATE INDEX charges_in_order ON charges (partition_id, record_offset, line)")
         return count
 
     def add_runs(self, lines: Iterable[RunLine]) -> int:
         """Add runs; of one record the newest stays."""
         return self._add(
-            "INSERT INTO workflows VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, "
-            "started_ns = excluded.started_ns WHERE excluded.started_ns >= workflows.started_ns",
+            "INSERT INTO workflows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET status = excluded.status, "
+            "started_ns = excluded.started_ns, state = excluded.state, fingerprint = excluded.fingerprint "
+            "WHERE excluded.started_ns >= workflows.started_ns",
             lines,
         )
+
+    def add_letters(self, lines: Iterable[LetterLine]) -> int:
+        """Add dead letters, and return how many there are."""
+        return self._add("INSERT INTO letters VALUES (?, ?, ?, ?)", lines)
+
+    def index_letters(self) -> None:
+        """Sort the dead letters, once all are there."""
+        self._database.execute("CREATE INDEX letters_in_order ON letters (partition_id, record_offset)")
 
     def _add(self, statement: str, lines: Iterable[tuple[object, ...]]) -> int:
         count = 0
@@ -120,22 +153,37 @@ class Spool:
         return found
 
     def partitions(self) -> list[int]:
-        """Every partition of which there is a charge or a workflow."""
-        query = "SELECT partition_id FROM charges UNION SELECT partition_id FROM workflows ORDER BY partition_id"
+        """Every partition of which there is a charge, a workflow or a dead letter."""
+        query = """
+            SELECT partition_id FROM charges UNION SELECT partition_id FROM workflows UNION SELECT partition_id FROM letters
+            ORDER BY partition_id
+        """
         return [partition for (partition,) in self._database.execute(query)]
 
     def charges(self, partition: int) -> Iterator[Charges]:
         """What the statement says about each record of a partition, in the order of the offsets."""
         query = """
             SELECT record_offset, SUM(1 - is_reversed), SUM(is_reversed), MIN(CASE WHEN NOT is_reversed THEN amount END),
-                MIN(line), MAX(line)
+                MIN(line), MAX(line), MIN(CASE WHEN NOT is_reversed THEN provider_reference END)
             FROM charges WHERE partition_id = ? GROUP BY record_offset ORDER BY record_offset
         """
-        for offset, charged, reversed_, amount, first, last in self._database.execute(query, [partition]):
-            yield Charges(offset, charged, reversed_, None if amount is None else Decimal(amount), first, last)
+        for offset, charged, reversed_, amount, first, last, theirs in self._database.execute(query, [partition]):
+            exact = None if amount is None else Decimal(amount)
+            yield Charges(offset, charged, reversed_, exact, first, last, theirs or "")
+
+    def letters(self, partition: int) -> Iterator[Letters]:
+        """The dead letters of each record of a partition, in the order of the offsets."""
+        query = """
+            SELECT record_offset, COUNT(*), MIN(state), MAX(state), MIN(fingerprint), MAX(fingerprint)
+            FROM letters WHERE partition_id = ? GROUP BY record_offset ORDER BY record_offset
+        """
+        for offset, count, *ends in self._database.execute(query, [partition]):
+            yield Letters(offset, count, frozenset(ends[:2]), frozenset(ends[2:]))
 
     def workflows(self, partition: int) -> Iterator[Workflow]:
         """The newest listed run of each record of a partition, in the order of the offsets."""
-        query = "SELECT record_offset, status FROM workflows WHERE partition_id = ? ORDER BY record_offset"
-        for offset, status in self._database.execute(query, [partition]):
-            yield Workflow(offset, status, status in _OPEN_STATUSES)
+        query = """
+            SELECT record_offset, status, state, fingerprint FROM workflows WHERE partition_id = ? ORDER BY record_offset
+        """
+        for offset, status, state, fingerprint in self._database.execute(query, [partition]):
+            yield Workflow(offset, status, status in _OPEN_STATUSES, state, fingerprint)

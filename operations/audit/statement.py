@@ -122,6 +122,7 @@ class StatementReader:
             exact,
             f"{provider_reference}\n{charged_at}",
             self._line,
+            provider_reference,
         )
 
     def _amount(self, text: str) -> str:

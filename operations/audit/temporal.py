@@ -1,5 +1,6 @@
 """What Temporal has of a topic's workflows: page by page, since there may be millions."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,9 +16,9 @@ from operations.audit.spool import RunLine
 from operations.runs import newest_run
 from recharge import limits
 from recharge.contract import (
+    MEMO_FINGERPRINT,
     MEMO_INTAKE_FIRST_OFFSETS,
-    OFFSET,
-    PARTITION,
+    STATUS,
     TOPIC,
     WORKFLOW_TYPE,
     Position,
@@ -37,14 +38,9 @@ class TemporalBook:
         self._source = source
         self._topic = topic
 
-    def unfinished(self) -> AsyncIterator[list[RunLine]]:
-        """Every run that is open, or was closed without a result, page by page. Runs that a reset has ended are among them."""
-        return self._list(f"{self._of_topic} AND ExecutionStatus != 'Completed'")
-
-    def completed(self, partition: int, first: int) -> AsyncIterator[list[RunLine]]:
-        """The completed runs of a partition from an offset on, page by page."""
-        where = f"{PARTITION.name} = {partition} AND {OFFSET.name} >= {first}"
-        return self._list(f"{self._of_topic} AND {where} AND ExecutionStatus = 'Completed'")
+    def runs(self) -> AsyncIterator[list[RunLine]]:
+        """Every run that Temporal still has, page by page. Runs that a reset has ended are among them."""
+        return self._list(f"WorkflowType = '{WORKFLOW_TYPE}' AND {TOPIC.name} = '{self._topic}'")
 
     async def newest(self, partition: int, offset: int) -> Workflow:
         """The newest run of one record's workflow as it is now, asked of its history and not of the list."""
@@ -64,10 +60,6 @@ class TemporalBook:
             raise
         return {int(partition): int(offset) for partition, offset in memo.get(MEMO_INTAKE_FIRST_OFFSETS, {}).items()}
 
-    @property
-    def _of_topic(self) -> str:
-        return f"WorkflowType = '{WORKFLOW_TYPE}' AND {TOPIC.name} = '{self._topic}'"
-
     async def _list(self, query: str) -> AsyncIterator[list[RunLine]]:
         # The SDK's own list has no word for a paused workflow and raises, so the pages are read as they come.
         token = b""
@@ -81,12 +73,13 @@ class TemporalBook:
             answer = await self._client.workflow_service.list_workflow_executions(
                 request, retry=True, timeout=_RPC_TIMEOUT
             )
-            yield [line for line in map(self._line, answer.executions) if line is not None]
+            lines = [await self._line(execution) for execution in answer.executions]
+            yield [line for line in lines if line is not None]
             token = answer.next_page_token
             if not token:
                 return
 
-    def _line(self, execution: WorkflowExecutionInfo) -> RunLine | None:
+    async def _line(self, execution: WorkflowExecutionInfo) -> RunLine | None:
         """The run, where it belongs to a record of this source."""
         prefix = f"{self._source}:{self._topic}:"
         workflow_id = execution.execution.workflow_id
@@ -94,4 +87,25 @@ class TemporalBook:
         if not workflow_id.startswith(prefix) or match is None:
             return None
         status = WorkflowExecutionStatus.Name(execution.status).removeprefix(_PREFIX).lower()
-        return RunLine(int(match["partition"]), int(match["offset"]), status, execution.start_time.ToNanoseconds())
+        return RunLine(
+            int(match["partition"]),
+            int(match["offset"]),
+            status,
+            execution.start_time.ToNanoseconds(),
+            _state(execution),
+            await self._fingerprint(execution),
+        )
+
+    async def _fingerprint(self, execution: WorkflowExecutionInfo) -> str:
+        """The memo's; empty where it has none. It goes through the payload codec, as everything that may be encrypted does."""
+        payload = execution.memo.fields.get(MEMO_FINGERPRINT)
+        if payload is None:
+            return ""
+        (fingerprint,) = await self._client.data_converter.decode([payload])
+        return str(fingerprint)
+
+
+def _state(execution: WorkflowExecutionInfo) -> str:
+    """The search attribute RechargeStatus, which Temporal has to read and so is never encrypted; empty where it was not set."""
+    payload = execution.search_attributes.indexed_fields.get(STATUS.name)
+    return "" if payload is None else str(json.loads(payload.data))

@@ -1,6 +1,10 @@
 """Do a record's workflow and its row agree? Pure."""
 
-from operations.audit.facts import NEVER_STARTED, Workflow
+from collections.abc import Iterator
+
+from activities.ledger import AuditedRow
+from operations.audit.attempts import Problem
+from operations.audit.facts import COMPLETED, NEVER_STARTED, Workflow
 from operations.audit.findings import Kind, NoteKind
 from recharge.outcome import FINAL_STATES, State
 
@@ -16,6 +20,24 @@ def is_suspicious(state: State | None, workflow: Workflow | None, *, is_committe
     if state not in FINAL_STATES:
         return workflow is None or not workflow.is_open
     return workflow is not None and workflow.is_open and is_committed
+
+
+def check_listed(row: AuditedRow | None, workflow: Workflow | None) -> Iterator[Problem]:
+    """What is wrong between a row and what Temporal listed, by that which changes no more.
+
+    An open workflow hears of a new state only after the ledger has it, so its search attribute is compared when it is completed.
+    """
+    if row is None or workflow is None:
+        return
+    if workflow.fingerprint != row.fingerprint:
+        said = "another record" if workflow.fingerprint else "no record"
+        yield Kind.MEMO_DIFFERS, f"its workflow's memo has the fingerprint of {said}"
+    if workflow.status == COMPLETED and row.state in FINAL_STATES and workflow.state != row.state:
+        said = workflow.state or "nothing"
+        yield (
+            Kind.STATUS_DIFFERS,
+            f"its workflow is completed and shows {said} as its status, and the record is {row.state}",
+        )
 
 
 def judge(state: State | None, workflow: Workflow, *, is_committed: bool) -> tuple[Kind | NoteKind, str] | None:
@@ -34,7 +56,7 @@ def judge(state: State | None, workflow: Workflow, *, is_committed: bool) -> tup
 
 
 def _judge_open(standing: str, workflow: Workflow, completed: Kind) -> tuple[Kind | NoteKind, str] | None:
-    if workflow.status == "completed":
+    if workflow.status == COMPLETED:
         return completed, f"its workflow is completed, and the record {standing}"
     if workflow.ended_early:
         told = f"its workflow is {workflow.status} and the record {standing}: its lane is held until `recharge resolve`"

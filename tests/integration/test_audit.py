@@ -20,10 +20,12 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from typer.testing import CliRunner
 
 from activities.ledger import AuditedRow, AuditReader
+from activities.ledger.obstacles import claims_of
 from activities.provider import ProviderProblem, fetch_statement
 from app import operate_runs, process
 from app.environment import AuditEnvironment, load
 from app.main import cli
+from devstack.kafka_admin import Record as Letter
 from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
@@ -34,9 +36,11 @@ from recharge import record
 from recharge.contract import (
     INTAKE_TASK_QUEUE,
     INTAKE_WORKFLOW_TYPE,
+    MEMO_FINGERPRINT,
     MEMO_INTAKE_FIRST_OFFSETS,
     OFFSET,
     PARTITION,
+    STATUS,
     TOPIC,
     WORKFLOW_TYPE,
     intake_workflow_id,
@@ -92,6 +96,7 @@ class Forger:
         """Plant all scenarios, and return the statement that goes with them."""
         await self._write_topic()
         await self._write_ledger()
+        await self._write_letters()
         await self._corner.move_group({number: each.committed for number, each in enumerate(self.scenarios)})
         await self._write_workflows()
         return csv_of(
@@ -130,13 +135,16 @@ class Forger:
             await producer.stop()
 
     async def _write_ledger(self) -> None:
-        held = {(each.partition, each.offset): each for each in await self._stack.kafka.read_all(self._site.topic)}
+        self._held = {
+            (each.partition, each.offset): each for each in await self._stack.kafka.read_all(self._site.topic)
+        }
         rows = []
         for row in itertools.chain.from_iterable(each.rows for each in self.scenarios):
-            found = held.get((row.partition, row.offset))
+            found = self._held.get((row.partition, row.offset))
             if found is not None and row.fingerprint == TRUE_FINGERPRINT:
-                truth = record.fingerprint(found.key, found.value, found.timestamp)
-                rows.append(replace(row, fingerprint=truth, timestamp_ms=found.timestamp))
+                rows.append(
+                    replace(row, fingerprint=self._truth(row.partition, row.offset), timestamp_ms=found.timestamp)
+                )
             else:
                 rows.append(row)
         orphans = [
@@ -148,7 +156,29 @@ class Forger:
         await self._insert("recharge_attempts", _ATTEMPT, [line for row in rows for line in self._attempts(row)])
         await self._insert("recharge_attempts", _ATTEMPT[:5], orphans)
         await self._insert("lookups", _LOOKUP, [line for row in rows for line in self._lookups(row)])
+        await self._insert("request_claims", _CLAIM, self._claims(rows))
         await self._insert("operator_actions", _ACTION, [line for row in rows for line in self._actions(row)])
+
+    def _claims(self, rows: Sequence[AuditedRow]) -> list[Sequence[object]]:
+        """The claims of the rows' requests, by the service's own reckoning, and those of no row."""
+        owners = {
+            _request_id(row): (row, row.request_of)
+            for row in rows
+            if row.request_of is not None and row.donor is not None
+        }
+        claimed_at = self._at(BEGAN_AT)
+        orphans = [
+            (f"{number:064}", self._corner.workflow_id(number, offset), claimed_at)
+            for number, each in enumerate(self.scenarios)
+            for offset in each.orphan_claims
+        ]
+        return [*orphans, *((self._claim(row), owner, claimed_at) for row, owner in owners.values())]
+
+    def _claim(self, row: AuditedRow) -> str:
+        # Without a leading plus sign, as the ledger's numbers are compared.
+        sent = value(phoneNumberDonor=row.donor, phoneNumberReceiver=f"+{row.receiver}", requestId=_request_id(row))
+        (claim,) = claims_of(stub_record(self._site.source, row.offset, sent))
+        return claim
 
     async def _insert(self, table: str, columns: Sequence[str], lines: Sequence[Sequence[object]]) -> None:
         marks = ", ".join(f"({', '.join(['%s'] * len(columns))})" for _ in lines)
@@ -174,6 +204,8 @@ class Forger:
                 row.resolved_by,
                 b"key",
                 10,
+                row.provider_reference,
+                None if row.request_of is None else _request_id(row),
             ),
             *(row.timestamp_ms, 1, self._at(row.created_at), self._at(row.created_at), self._at(row.final_at)),
         )
@@ -205,6 +237,22 @@ class Forger:
             for each in row.actions
         ]
 
+    def _truth(self, partition: int, offset: int) -> str:
+        """The fingerprint of the record at a position; where the topic has none, the stand-in that its row has as well."""
+        found = self._held.get((partition, offset))
+        return TRUE_FINGERPRINT if found is None else record.fingerprint(found.key, found.value, found.timestamp)
+
+    async def _write_letters(self) -> None:
+        letters: list[Letter] = []
+        for number, each in enumerate(self.scenarios):
+            for offset, state, fingerprint in each.written_letters:
+                truth = self._truth(number, offset) if fingerprint == TRUE_FINGERPRINT else fingerprint
+                told = {"workflow-id": self._corner.workflow_id(number, offset), "state": state, "fingerprint": truth}
+                letters.append(
+                    (b"key", value(), 0, [(f"recharge-{name}", text.encode()) for name, text in told.items()])
+                )
+        await self._stack.kafka.produce(f"{self._site.topic}.dlt", letters)
+
     async def _write_workflows(self) -> None:
         wanted = [(number, *each) for number, every in enumerate(self.scenarios) for each in every.workflows.items()]
         for number, offset, status in wanted:
@@ -232,6 +280,7 @@ class Forger:
             SearchAttributePair(TOPIC, self._site.topic),
             SearchAttributePair(PARTITION, partition),
             SearchAttributePair(OFFSET, offset),
+            SearchAttributePair(STATUS, self.scenarios[partition].status_of(offset)),
         )
         queue = self._site.task_queue if status == "completed" else f"{self._site.task_queue}-nobody"
         handle = await self._corner.client.start_workflow(
@@ -240,6 +289,7 @@ class Forger:
             id=self._corner.workflow_id(partition, offset),
             task_queue=queue,
             search_attributes=TypedSearchAttributes(attributes),
+            memo={MEMO_FINGERPRINT: self.scenarios[partition].memos.get(offset, self._truth(partition, offset))},
         )
         if status == "completed":
             await handle.result()
@@ -250,14 +300,30 @@ class Forger:
 _ROW = (
     *("source", "topic", "partition_id", "record_offset", "workflow_id", "state"),
     *("fingerprint", "content_digest", "ordering", "account_donor", "account_receiver", "amount", "resolved_by"),
-    *("raw_key", "size_bytes", "record_timestamp_ms", "begun", "created_at", "updated_at", "final_at"),
+    *(
+        "raw_key",
+        "size_bytes",
+        "provider_reference",
+        "request_id",
+        "record_timestamp_ms",
+        "begun",
+        "created_at",
+        "updated_at",
+        "final_at",
+    ),
 )
 _ATTEMPT = (
     *("workflow_id", "number", "token", "opened_at", "deadline_at", "closed_at", "outcome"),
     *("verdict", "verdict_by", "verdict_at", "late_outcome", "late_at"),
 )
+_CLAIM = ("claim", "workflow_id", "claimed_at")
 _LOOKUP = ("workflow_id", "attempt_number", "asked_at", "answered_at", "answer", "said")
 _ACTION = ("workflow_id", "action", "decided_by", "note", "decided_at", "refused_because")
+
+
+def _request_id(row: AuditedRow) -> str:
+    """The requestId of a row that has a claim: the same for all of its partition."""
+    return f"request-{row.partition}"
 
 
 def by_name(planted: Sequence[Scenario], found: Sequence[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
@@ -300,7 +366,7 @@ async def test_every_fault_that_is_planted_is_found_and_nothing_else(
     assert all(each["problem"] and each["advice"] and each["promise"] for each in report["violations"])
     assert report["counts"]["gaps_in_log"] >= 3
     by_statement = {"charged_twice", "charged_though_not_succeeded", "charge_without_row", "charge_without_attempt"}
-    by_statement |= {"charge_missing", "amount_differs"}
+    by_statement |= {"charge_missing", "amount_differs", "reference_differs"}
     async with books(site, client) as asked:
         without = await run(asked)
     assert {each.kind.value for each in without.violations} == {kind for kind, _ in found} - by_statement

@@ -9,7 +9,7 @@ from typing import Any
 from activities.ledger import AuditedAction, AuditedAttempt, AuditedLookup, AuditedRow
 from operations.audit.findings import Kind, NoteKind
 from recharge.contract import Ordering, Position
-from recharge.outcome import Outcome, ResolvedBy, State, Verdict
+from recharge.outcome import DEAD_LETTER_STATES, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import LOOKUP_VERDICT
 
 TRUE_FINGERPRINT = "f" * 64
@@ -22,6 +22,10 @@ AMOUNT = Decimal("10.50")
 
 ChargeFields = tuple[int, str, str, str]
 """Offset, provider's reference, status, amount."""
+
+
+LetterFields = tuple[int, str, str]
+"""Offset, state, fingerprint."""
 
 
 def at(seconds: float) -> datetime:
@@ -50,6 +54,7 @@ def good_row(source: str, topic: str, partition: int, offset: int, **changes: An
         final_at=at(began_s + 8),
         amount=AMOUNT,
         resolved_by=ResolvedBy.ANSWER,
+        provider_reference=f"P-{partition}-{offset}",
         donor="34600111222",
         receiver="34600333444",
         attempts=(attempt(1, began_s + 1),),
@@ -74,8 +79,31 @@ class Scenario:
     """Each record is written in a transaction of its own, whose marker takes the offset after it."""
     workflows: dict[int, str] = field(default_factory=dict)
     """By offset: `running`, `completed` or `terminated`."""
+    shown: dict[int, str] = field(default_factory=dict)
+    """By offset: the workflow's status attribute, where it is not the row's state."""
+    memos: dict[int, str] = field(default_factory=dict)
+    """By offset: the fingerprint in the workflow's memo, where it is not the record's."""
+    letters: list[LetterFields] | None = None
+    """The dead letters; by default one of each committed row that has to have one."""
     orphans: tuple[int, ...] = ()
     """Offsets of attempts that have no row."""
+    orphan_claims: tuple[int, ...] = ()
+    """Offsets of claims that have no row."""
+
+    @property
+    def written_letters(self) -> list[LetterFields]:
+        """The dead letters as they stand on their topic."""
+        if self.letters is not None:
+            return self.letters
+        return [
+            (row.offset, row.state, row.fingerprint)
+            for row in self.rows
+            if row.state in DEAD_LETTER_STATES and row.offset < self.committed
+        ]
+
+    def status_of(self, offset: int) -> str:
+        """What the workflow at an offset shows as its status: what the row says, unless something else was planted."""
+        return self.shown.get(offset) or next((row.state for row in self.rows if row.offset == offset), "")
 
     def change(self, offset: int, **changes: Any) -> AuditedRow:
         """Change one row."""
@@ -212,6 +240,31 @@ def _a_late_answer_is_told(scenario: Scenario) -> None:
     scenario.notes = [(NoteKind.LATE_ANSWER, 0)]
 
 
+@planting
+def _a_completed_workflow_agrees_with_its_row(scenario: Scenario) -> None:
+    scenario.workflows = {0: "completed", 1: "completed"}
+
+
+@planting
+def _an_open_workflow_has_not_heard_of_the_new_state_yet(scenario: Scenario) -> None:
+    _what_is_under_way_is_no_loss(scenario)
+    scenario.shown = {0: "sending"}
+
+
+@planting
+def _a_letter_may_stand_there_twice(scenario: Scenario) -> None:
+    scenario.change(0, state=State.REJECTED, attempts=(attempt(1, 1, Outcome.REFUSED),))
+    scenario.uncharge(0)
+    scenario.letters = scenario.written_letters * 2
+
+
+@planting
+def _a_duplicate_that_a_person_released(scenario: Scenario) -> None:
+    first = scenario.rows[0].workflow_id
+    scenario.change(0, request_of=first)
+    scenario.change(1, request_of=first, actions=(AuditedAction("not_charged", "Ann", "meant so"),))
+
+
 # --- Never twice ------------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +345,14 @@ def _answered_charged_twice(scenario: Scenario) -> None:
     scenario.notes = [(NoteKind.LATE_ANSWER, 0)]
 
 
+@planting
+def _one_request_sent_for_two_records(scenario: Scenario) -> None:
+    first = scenario.rows[0].workflow_id
+    scenario.change(0, request_of=first)
+    scenario.change(1, request_of=first)
+    scenario.violations = [(Kind.REQUEST_SENT_TWICE, 1)]
+
+
 # --- Never lost -------------------------------------------------------------------------------------------------------
 
 
@@ -360,6 +421,14 @@ def _completed_but_open(scenario: Scenario) -> None:
     scenario.committed, scenario.workflows = 1, {1: "completed"}
     scenario.change(1, state=State.SENDING, final_at=None, resolved_by=None)
     scenario.violations = [(Kind.COMPLETED_BUT_OPEN, 1)]
+
+
+@planting
+def _letter_missing(scenario: Scenario) -> None:
+    scenario.change(0, state=State.REJECTED, attempts=(attempt(1, 1, Outcome.REFUSED),))
+    scenario.uncharge(0)
+    scenario.letters = []
+    scenario.violations = [(Kind.LETTER_MISSING, 0)]
 
 
 # --- In order ---------------------------------------------------------------------------------------------------------
@@ -471,3 +540,49 @@ def _verdict_of_nobody(scenario: Scenario) -> None:
 def _wrong_workflow_id(scenario: Scenario) -> None:
     scenario.change(0, workflow_id=f"{scenario.rows[0].workflow_id}-else")
     scenario.violations = [(Kind.WRONG_WORKFLOW_ID, 0)]
+
+
+@planting
+def _another_provider_reference(scenario: Scenario) -> None:
+    scenario.change(0, provider_reference="P-else")
+    scenario.violations = [(Kind.REFERENCE_DIFFERS, 0)]
+
+
+@planting
+def _another_status_in_temporal(scenario: Scenario) -> None:
+    scenario.workflows, scenario.shown = {0: "completed"}, {0: "in_doubt"}
+    scenario.violations = [(Kind.STATUS_DIFFERS, 0)]
+
+
+@planting
+def _the_workflow_of_another_record(scenario: Scenario) -> None:
+    scenario.workflows, scenario.memos = {0: "completed"}, {0: OTHER_FINGERPRINT}
+    scenario.violations = [(Kind.MEMO_DIFFERS, 0)]
+
+
+@planting
+def _a_letter_of_a_record_that_succeeded(scenario: Scenario) -> None:
+    scenario.letters = [(0, "rejected", TRUE_FINGERPRINT)]
+    scenario.violations = [(Kind.LETTER_WITHOUT_CAUSE, 0)]
+
+
+@planting
+def _a_letter_with_another_state(scenario: Scenario) -> None:
+    scenario.change(0, state=State.REJECTED, attempts=(attempt(1, 1, Outcome.REFUSED),))
+    scenario.uncharge(0)
+    scenario.letters = [(0, "rejected", TRUE_FINGERPRINT), (0, "invalid", TRUE_FINGERPRINT)]
+    scenario.violations = [(Kind.LETTER_DIFFERS, 0)]
+
+
+@planting
+def _a_letter_of_another_record(scenario: Scenario) -> None:
+    scenario.change(0, state=State.REJECTED, attempts=(attempt(1, 1, Outcome.REFUSED),))
+    scenario.uncharge(0)
+    scenario.letters = [(0, "rejected", OTHER_FINGERPRINT)]
+    scenario.violations = [(Kind.LETTER_DIFFERS, 0)]
+
+
+@planting
+def _claim_without_row(scenario: Scenario) -> None:
+    scenario.orphan_claims = (66,)
+    scenario.violations = [(Kind.CLAIM_WITHOUT_ROW, 66)]

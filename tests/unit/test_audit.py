@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from activities.ledger import AuditedAttempt, AuditedRow, AuditReader
 from operations.audit import workflows
-from operations.audit.facts import NEVER_STARTED, Case, Charges, LoggedRecord, PartitionFacts, Period, Terms, Workflow
+from operations.audit.facts import (
+    NEVER_STARTED,
+    Case,
+    Charges,
+    Letters,
+    LoggedRecord,
+    PartitionFacts,
+    Period,
+    Terms,
+    Workflow,
+)
 from operations.audit.findings import MEANINGS, Kind, Note, NoteKind, Promise, Violation
 from operations.audit.joining import OrderProblem, side_by_side
 from operations.audit.order import LaneOrder, order_problem
@@ -27,6 +37,7 @@ from tests.support.audited import (
     AMOUNT,
     OTHER_FINGERPRINT,
     TRUE_FINGERPRINT,
+    LetterFields,
     Scenario,
     at,
     attempt,
@@ -54,20 +65,37 @@ def charges_of(scenario: Scenario) -> list[Charges]:
     for offset in sorted({charge[0] for charge in scenario.charges}):
         mine = [charge for charge in scenario.charges if charge[0] == offset]
         stand = [Decimal(amount) for _, _, status, amount in mine if status == "charged"]
-        found.append(Charges(offset, len(stand), len(mine) - len(stand), min(stand, default=None), 2, 3))
+        theirs = min((reference for _, reference, status, _ in mine if status == "charged"), default="")
+        found.append(Charges(offset, len(stand), len(mine) - len(stand), min(stand, default=None), 2, 3, theirs))
     return found
 
 
 async def audited(scenario: Scenario, partition: int, terms: Terms = TERMS) -> Found:
     """Judge a scenario as the audit does, with second looks at an unchanged world."""
-    facts = PartitionFacts(partition, scenario.committed, scenario.deleted_before, scenario.end)
+    facts = PartitionFacts(partition, scenario.committed, scenario.deleted_before, scenario.end, letters_are_whole=True)
     audit = PartitionAudit(terms, facts)
-    runs = [Workflow(offset, status, status == "running") for offset, status in sorted(scenario.workflows.items())]
+    runs = [
+        Workflow(
+            offset,
+            status,
+            status == "running",
+            scenario.status_of(offset),
+            scenario.memos.get(offset, TRUE_FINGERPRINT),
+        )
+        for offset, status in sorted(scenario.workflows.items())
+    ]
+    letters: dict[int, list[LetterFields]] = {}
+    for letter in scenario.written_letters:
+        letters.setdefault(letter[0], []).append(letter)
     cases = side_by_side(
         flowing(LoggedRecord(offset, TRUE_FINGERPRINT, 1_793_534_400_000) for offset in scenario.records),
         flowing(scenario.rows),
         iter(charges_of(scenario)),
         iter(runs),
+        iter(
+            Letters(offset, len(found), frozenset(each[1] for each in found), frozenset(each[2] for each in found))
+            for offset, found in sorted(letters.items())
+        ),
     )
     findings = [*audit.begin()]
     async for case in cases:
@@ -75,6 +103,7 @@ async def audited(scenario: Scenario, partition: int, terms: Terms = TERMS) -> F
     findings += audit.end()
     rows = {row.offset: row for row in scenario.rows}
     violations = [(Kind.ATTEMPT_WITHOUT_ROW, offset) for offset in scenario.orphans]
+    violations += [(Kind.CLAIM_WITHOUT_ROW, offset) for offset in scenario.orphan_claims]
     notes: list[tuple[NoteKind, int]] = []
     for finding in findings:
         match finding:
@@ -145,7 +174,7 @@ def histories(draw: st.DrawFn) -> Scenario:
     scenario = Scenario("history", rows[:begun], [])
     for row in scenario.rows:
         if row.state is State.SUCCEEDED:
-            scenario.charge(row.offset, f"P-{row.offset}")
+            scenario.charge(row.offset, f"P-{row.partition}-{row.offset}")
     scenario.committed = draw(st.integers(0, begun))
     scenario.committed = offsets[begun - 1] + 1 if scenario.committed == begun else offsets[scenario.committed]
     # Kafka deletes whole stretches, and here only what is committed; the first records are dense, so that no gap is left among them.
@@ -312,7 +341,9 @@ async def test_a_repetition_under_a_key_is_in_order_only_while_the_key_lives() -
     doubt = attempt(1, 1, Outcome.UNKNOWN)
     for opened_s, expected in ((3000, []), (3600, [(Kind.SENT_IN_DOUBT, 0)])):
         row = good_row(SOURCE, TOPIC, 0, 0, attempts=(doubt, attempt(2, opened_s)), final_at=at(opened_s + 2))
-        scenario = Scenario("key", [row], [(0, "P-1", "charged", "10.50")], committed=1, records=(0,), end=1)
+        scenario = Scenario(
+            "key", [row], [(0, row.provider_reference or "", "charged", "10.50")], committed=1, records=(0,), end=1
+        )
         assert await audited(scenario, 0, KEY_TERMS) == (expected, [])
 
 
@@ -367,7 +398,7 @@ async def test_only_records_of_the_period_are_judged_and_all_are_seen_for_the_or
 async def test_books_that_are_not_in_order_are_refused() -> None:
     records: Sequence[LoggedRecord] = [LoggedRecord(offset, TRUE_FINGERPRINT, 0) for offset in (1, 1)]
     with pytest.raises(OrderProblem, match="topic: offset 1 came after offset 1"):
-        [case async for case in side_by_side(flowing(records), flowing(()), iter(()), iter(()))]
+        [case async for case in side_by_side(flowing(records), flowing(()), iter(()), iter(()), iter(()))]
 
 
 # --- Second looks -----------------------------------------------------------------------------------------------------
