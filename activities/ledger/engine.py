@@ -93,7 +93,8 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
         hide_parameters=True,
     )
     if tls is not None:
-        event.listen(engine.sync_engine, "connect", _refuse_plaintext)
+        # Before SQLAlchemy's own questions to a new server, which would go over that connection as well.
+        event.listen(engine.sync_engine, "connect", _refuse_plaintext, insert=True)
     return engine
 
 

@@ -139,13 +139,13 @@ class Rig:
         if scenario.can_look_up:
             yield
             return
-        deciding = asyncio.create_task(decide(self._stack, self._site, offset))
+        done = asyncio.Event()
+        deciding = asyncio.create_task(decide(self._stack, self._site, offset, done))
         try:
             yield
         finally:
-            deciding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await deciding
+            done.set()
+            await deciding
 
     async def _act(self, fault: Fault) -> Fate:
         match fault:

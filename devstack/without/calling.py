@@ -36,7 +36,7 @@ CALLING: Final = (
         "the kernel goes on sending what it holds after the deadline (no TCP_USER_TIMEOUT)",
         "activities.transmission.Transmission.limit_retransmission",
         NOTHING,
-        f"{_PROVIDER}what_the_kernel_still_holds_at_the_deadline_never_arrives",
+        f"{_FROZEN}what_a_frozen_process_had_handed_over_is_given_up_by_its_kernel_at_the_deadline",
     ),
     slow(
         "reset-on-close",
@@ -70,13 +70,13 @@ CALLING: Final = (
         returning(weakened.cancelled_with_its_caller),
         f"{_OFFICE}a_hold_during_a_call_is_told_at_once_and_gives_way_to_a_charge_alone",
     ),
-    slow(
+    quick(
         "calls-are-awaited",
         "a call runs to its end",
         "a process that stops does not wait for its calls",
         "activities.calls.CallsInFlight.drained",
         NOTHING,
-        "tests/integration/test_worker_start.py::test_a_stopping_worker_finishes_the_call_in_flight_and_closes_its_attempt",
+        "tests/unit/test_calls.py::test_a_call_whose_caller_was_cancelled_goes_on_and_is_awaited",
     ),
     slow(
         "answer-is-kept",

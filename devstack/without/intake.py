@@ -20,6 +20,7 @@ INTAKE: Final = (
         "ingest.dead_letters.DeadLetters.publish",
         returning(weakened.not_awaited),
         f"{_INTAKE}an_offset_is_committed_only_after_its_dead_letter_is_acknowledged",
+        runs_max=5,
     ),
     slow(
         "newest-run",

@@ -44,9 +44,11 @@ def quick(name: str, rule: str, without: str, target: str, weaken: Weakening, *f
     return Safeguard(name, rule, without, target, weaken, found_by, is_quick=True)
 
 
-def slow(name: str, rule: str, without: str, target: str, weaken: Weakening, *found_by: str) -> Safeguard:
+def slow(
+    name: str, rule: str, without: str, target: str, weaken: Weakening, *found_by: str, runs_max: int = 1
+) -> Safeguard:
     """A row whose tests run on real servers."""
-    return Safeguard(name, rule, without, target, weaken, found_by)
+    return Safeguard(name, rule, without, target, weaken, found_by, runs_max=runs_max)
 
 
 def replaced(safeguard: Safeguard) -> tuple[Any, str, Any]:

@@ -103,7 +103,7 @@ SENDING: Final = (
         "the intention is written down first",
         "a record that has a row already is taken for a new one",
         "activities.ledger.rows.insert_row",
-        YES,
+        returning(weakened.always_new),
         f"{_LEDGER}only_an_attempt_that_carried_nothing_out_is_followed_by_another",
     ),
     slow(
@@ -153,6 +153,14 @@ SENDING: Final = (
         "activities.ledger.engine._check_durability",
         NOTHING,
         f"{_LEDGER}a_server_that_may_lose_a_commit_is_refused",
+    ),
+    slow(
+        "ledger-tls",
+        "the hops",
+        "a server that offers no TLS is talked to in plaintext",
+        "activities.ledger.engine._refuse_plaintext",
+        NOTHING,
+        f"{_LEDGER}a_server_without_tls_is_refused_where_tls_was_asked_for",
     ),
     slow(
         "verdict-of-the-newest",

@@ -1,5 +1,6 @@
 """Services that crash: their processes, killed at a step of one record, and what a test expects of that record afterwards."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from temporalio.client import Client
 from devstack.processes import ManagedProcess
 from devstack.server import minimal_environment
 from devstack.stack import Devstack
+from devstack.without.safeguards import TOLD_BY
 from tests.conftest import SiteMaker
 from tests.support.service import Service
 
@@ -30,6 +32,7 @@ class CrashingService(Service):
         name = f"{command}-{step}-{when}-{partition}"
         argv = [sys.executable, "-m", "tests.crash.dying", step, when, str(partition), command]
         env = minimal_environment(PYTHONUNBUFFERED="1", PYTHONPATH=str(ROOT)) | self.site.environment
+        env |= {TOLD_BY: os.environ[TOLD_BY]} if TOLD_BY in os.environ else {}
         process = ManagedProcess.start(name, argv, env, self.site.folder / f"{name}.log", self.site.folder)
         self.dying.append(process)
         assert await process.wait(DEATH_TIMEOUT_S) == KILLED, process.tail()

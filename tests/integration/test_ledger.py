@@ -1,6 +1,7 @@
 """The ledger decides when a call may leave: its rules on a real MySQL."""
 
 import asyncio
+import contextlib
 import dataclasses
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -564,6 +565,38 @@ async def test_a_server_that_may_lose_a_commit_is_refused(stack: Devstack, ledge
             await ledger.check()
     finally:
         await stack.mysql.execute(f"SET GLOBAL {variable} = 1")
+
+
+def packet(number: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "little") + bytes([number]) + payload
+
+
+async def test_a_server_without_tls_is_refused_where_tls_was_asked_for(site: Site) -> None:
+    """The driver would go on in plaintext: whoever stands between could take TLS away by a bit of the server's greeting."""
+    fine = b"\0\0\0\2\0\0\0"
+    # Protocol 4.1, a plugin for the password, a database to connect to; and no TLS.
+    greeting = b"\x0a8.4.0\0" + bytes(4) + b"saltsalt\0" + b"\x08\x82" + b"\xff\2\0" + b"\x08\0" + b"\x15" + bytes(10)
+    greeting += b"saltsaltsalt\0mysql_native_password\0"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(packet(0, greeting))
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readexactly(4)
+                await reader.readexactly(int.from_bytes(head[:3], "little"))
+                writer.write(packet(head[3] + 1, fine))
+                await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        query = site.environment["RECHARGE_MYSQL__URL"].partition("?")[2]
+        downgraded = Ledger(f"mysql://user:password@127.0.0.1:{port}/ledger?{query}")
+        try:
+            with pytest.raises(Exception, match="offers no TLS although RECHARGE_MYSQL__URL asks for it"):
+                await downgraded.check()
+        finally:
+            await downgraded.close()
 
 
 async def test_an_unmigrated_ledger_says_to_migrate(stack: Devstack, site_numbers: Any) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from activities.provider import boottime_s
+from recharge import limits
 from recharge.outcome import Outcome
 from tests.support.peer import Certificates, Peer, serving, until
 
@@ -82,9 +83,9 @@ async def _freeze(
 
 
 @contextlib.contextmanager
-def _driver(url: str, certificates: Certificates, time_s: str, timers: str) -> Iterator["subprocess.Popen[bytes]"]:
+def _driver(url: str, certificates: Certificates, time_s: str, *how: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The process that sends one call. It says its deadline in one line and its answer in another."""
-    command = [sys.executable, str(DRIVER), url, str(certificates.ca_file), time_s, timers]
+    command = [sys.executable, str(DRIVER), url, str(certificates.ca_file), time_s, *how]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
         try:
@@ -249,3 +250,38 @@ async def _answer_plainly(connection: socket.socket, request: bytearray) -> None
             request += data
             if request.endswith(b'{"amount":1}'):
                 await loop.sock_sendall(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+async def test_what_a_frozen_process_had_handed_over_is_given_up_by_its_kernel_at_the_deadline(
+    certificates: Certificates,
+) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(0)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/recharges"
+        with _driver(url, certificates, "2", "timers", "large") as process:
+            deadline_boottime_s = float(await _line(process))
+            with await _accept(listener) as connection:
+                # The request stands in the two kernels, for the most part in the client's.
+                await until(lambda: _waiting_bytes(connection) > 0)
+                await _stop(process.pid)
+                # The kernel looks at the clock when it asks for room again, more and more seldom.
+                await until(lambda: boottime_s() > deadline_boottime_s + 2)
+                arrived = 0
+                with contextlib.suppress(ConnectionResetError, TimeoutError):
+                    while data := await asyncio.wait_for(loop.sock_recv(connection, 65536), 2):
+                        arrived += len(data)
+            os.kill(process.pid, signal.SIGCONT)
+            answer = json.loads(await _line(process))
+    assert 0 < arrived < limits.RECORD_BYTES_MAX
+    assert answer["outcome"] == Outcome.UNKNOWN, answer
+
+
+def _waiting_bytes(connection: socket.socket) -> int:
+    """How many bytes have arrived and were not read."""
+    with contextlib.suppress(BlockingIOError):
+        return len(connection.recv(65536, socket.MSG_PEEK))
+    return 0

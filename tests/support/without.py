@@ -6,21 +6,24 @@ Of each safeguard those of its own tests are run that were collected, until one 
 """
 
 import json
+import os
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
-from _pytest.runner import runtestprotocol
 from hypothesis import Phase, settings
 
+from activities.ledger import LedgerContradiction
 from devstack.errors import WaitTimeoutError
 from devstack.site import Site
 from devstack.without.safeguard import Safeguard, taken_away
-from devstack.without.safeguards import by_name
+from devstack.without.safeguards import TOLD_BY, by_name
 
-FOUND_AS = (AssertionError, pytest.fail.Exception, WaitTimeoutError)
-"""What a test fails by that has found something. Anything else says that the weakened function is no function of this product any more."""
+FOUND_AS = (AssertionError, pytest.fail.Exception, WaitTimeoutError, LedgerContradiction)
+"""What a test fails by that has found something: by its own words, or by a second safeguard, the ledger's keys. Anything else says that the
+weakened function does not fit into this product any more."""
 TELLING_CHARS_MAX = 300
 
 
@@ -75,24 +78,28 @@ def _without(safeguard: Safeguard, items: list[pytest.Item], following: pytest.I
     with taken_away(safeguard):
         launched_by = Site.launcher
         Site.launcher = ("-m", "devstack.without", safeguard.name)
+        os.environ[TOLD_BY] = safeguard.name
         try:
             for number, item in enumerate(items):
-                is_last = number + 1 == len(items)
                 runs += 1
-                failed = _failed(item, following if is_last else items[number + 1])
+                failed = _failed(item, items[number + 1] if number + 1 < len(items) else following)
                 if failed is not None:
                     how, is_found = failed
                     return Found(safeguard.name, runs, item.nodeid, how, is_found)
         finally:
             # What was kept for a next case that does not come.
-            items[0].session._setupstate.teardown_exact(following)
+            items[0].session._setupstate.teardown_exact(following and _parent(following))
             Site.launcher = launched_by
+            del os.environ[TOLD_BY]
     return Found(safeguard.name, runs, None, "every one of its tests passed", is_found=False)
 
 
 def _failed(item: pytest.Item, following: pytest.Item | None) -> tuple[str, bool] | None:
     """How a test failed, and whether it has found something by that; None where it passed."""
-    for report in runtestprotocol(item, log=False, nextitem=following):
+    _REPORTS.clear()
+    # Of the next item only what it stands in is kept: it may be this one once more, which has to be set up anew.
+    item.ihook.pytest_runtest_protocol(item=item, nextitem=following and _parent(following))
+    for report in _REPORTS:
         if not report.failed:
             continue
         crash = getattr(report.longrepr, "reprcrash", None)
@@ -100,6 +107,18 @@ def _failed(item: pytest.Item, following: pytest.Item | None) -> tuple[str, bool
         raised: object = dict(report.user_properties).get("raised")
         return how, report.when == "call" and raised is True
     return None
+
+
+_REPORTS: list[pytest.TestReport] = []
+"""What was said about the test that was run last."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _REPORTS.append(report)
+
+
+def _parent(item: pytest.Item) -> pytest.Item:
+    return cast("pytest.Item", item.parent)
 
 
 @pytest.hookimpl(wrapper=True)
