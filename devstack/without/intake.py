@@ -147,7 +147,7 @@ INTAKE: Final = (
         "stale-is-held",
         "identity",
         "a record that is older than allowed is sent",
-        "activities.ledger.obstacles._stale",
+        "activities.ledger.obstacles.stale",
         NOTHING,
         f"{_LEDGER}a_stale_record_is_held_before_it_is_sent",
     ),
