@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 
 from activities.migrations import migrate
@@ -16,6 +17,10 @@ from devstack.stack import Devstack
 from tests.support.http import Ports
 
 SiteMaker = Callable[..., Awaitable[Site]]
+
+# How long an example takes says something about the machine, which servers and other tests share, and nothing about the code.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     del config
     # The first failure will do; the smallest one, and its place in a file, are for those who mend something.
-    settings.register_profile("without", derandomize=True, database=None, phases=(Phase.explicit, Phase.generate))
+    settings.register_profile(
+        "without", settings(), derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
+    )
     settings.load_profile("without")
 
 

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHistory
@@ -82,7 +82,6 @@ def test_what_is_not_encrypted_is_read_as_it_is() -> None:
     assert opened(payload, NEW) == payload
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_payload_that_was_changed_is_refused(data: st.DataObject) -> None:
     encrypted = sealed(Payload(data=b"0123456789"), NEW)
