@@ -19,10 +19,12 @@ from temporalio.converter import (
     DataConverter,
     DefaultPayloadConverter,
     EncodingPayloadConverter,
+    JSONPlainPayloadConverter,
     PayloadCodec,
 )
 
 from recharge.payload_keys import PayloadKey
+from recharge.payload_types import ContractTypes
 
 ENCODING = b"binary/encrypted"
 """What Temporal's own samples and tools call an encrypted payload, so that its Web UI says that it is one."""
@@ -122,10 +124,13 @@ class _EncryptedWithoutKeys(EncodingPayloadConverter):
 
 
 class _PayloadConverter(CompositePayloadConverter):
-    """The SDK's own converters, and that one."""
+    """The SDK's own converters, the one of JSON with our own reading of our own types, and that one."""
 
     def __init__(self) -> None:
-        super().__init__(*DefaultPayloadConverter.default_encoding_payload_converters, _EncryptedWithoutKeys())
+        usual = DefaultPayloadConverter.default_encoding_payload_converters
+        json = JSONPlainPayloadConverter(custom_type_converters=[ContractTypes()])
+        ours = [json if isinstance(each, JSONPlainPayloadConverter) else each for each in usual]
+        super().__init__(*ours, _EncryptedWithoutKeys())
 
 
 def data_converter(keys: Sequence[PayloadKey]) -> DataConverter:

@@ -24,7 +24,7 @@ from activities.ledger.rows import (
     position_of,
     timeout_us,
 )
-from activities.ledger.tables import recharges
+from activities.ledger.tables import attempts, operator_actions, recharges
 from activities.profile import Answer
 from recharge.contract import Finding, RecordInput
 from recharge.outcome import FINAL_STATES, PREDECESSORS, State
@@ -96,7 +96,15 @@ _END = (
         },
     )
 )
-_ANSWER = Batch(KNOWN, CLOSE_OPEN, _END, written=(("outcome", "status", "error", "provider_reference"), ()))
+# The same rows and locks as KNOWN's, with no more of them than has to be looked at: each column costs, and there are thirty.
+_KNOWN = KNOWN.with_only_columns(
+    recharges.c.fingerprint,
+    attempts.c.number.label("attempt_number"),
+    attempts.c.token.label("attempt_token"),
+    operator_actions.c.id.label("decided_id"),
+    maintain_column_froms=True,
+)
+_ANSWER = Batch(_KNOWN, CLOSE_OPEN, _END, written=(("outcome", "status", "error", "provider_reference"), ()))
 if not all(State.SENDING in PREDECESSORS[state] for state in (State.SUCCEEDED, State.REJECTED)):
     raise AssertionError("the answer to a record's first attempt must be able to end it")
 

@@ -1,11 +1,12 @@
 """What is written into a history is read back equal: no payload loses or changes a field on its way through Temporal."""
 
 import dataclasses
+import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from temporalio.converter import DataConverter
+from temporalio.converter import DataConverter, PayloadConverter
 
 from recharge import contract
 from recharge.contract import (
@@ -23,6 +24,7 @@ from recharge.contract import (
     Transfer,
 )
 from recharge.outcome import Action, State
+from recharge.payload_codec import data_converter
 from recharge.record import Invalid, decode, from_kafka
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -79,10 +81,29 @@ PAYLOADS = {
 }
 
 
+OURS = data_converter(()).payload_converter
+THE_SDKS = DataConverter.default.payload_converter
+
+
 def round_trip(value: object) -> object:
-    converter = DataConverter.default.payload_converter
-    (back,) = converter.from_payloads(converter.to_payloads([value]), [type(value)])
+    payloads = OURS.to_payloads([value])
+    assert payloads == THE_SDKS.to_payloads([value])
+    (back,), (sdk,) = (converter.from_payloads(payloads, [type(value)]) for converter in (OURS, THE_SDKS))
+    assert back == sdk
     return back
+
+
+def fields_of(value: object) -> dict[str, object]:
+    (payload,) = OURS.to_payloads([value])
+    return dict(json.loads(payload.data))
+
+
+def read(converter: PayloadConverter, kind: type, fields: object) -> object:
+    try:
+        (back,) = converter.from_payloads(THE_SDKS.to_payloads([fields]), [kind])
+    except Exception as error:  # noqa: BLE001  # whatever it is, both have to refuse
+        return type(error)
+    return back, types_within(back)
 
 
 def types_within(value: object) -> object:
@@ -107,6 +128,28 @@ def test_a_payload_comes_back_equal(kind: type[object]) -> None:
         assert types_within(back) == types_within(value)
 
     comes_back_equal()
+
+
+ODD = (
+    st.none() | st.booleans() | st.integers() | FLOAT | TEXT | st.lists(TEXT, max_size=2) | st.dictionaries(TEXT, TEXT)
+)
+
+
+@pytest.mark.parametrize("kind", list(PAYLOADS), ids=lambda kind: kind.__name__)
+def test_a_payload_that_is_not_as_it_should_be_is_read_or_refused_as_the_sdk_does(kind: type[object]) -> None:
+    @settings(deadline=None, max_examples=60)
+    @given(st.data())
+    def the_same(data: st.DataObject) -> None:
+        fields = fields_of(data.draw(PAYLOADS[kind]))
+        name = data.draw(st.sampled_from([*fields, "a field of a later release"]))
+        if data.draw(st.booleans()):
+            fields.pop(name, None)
+        else:
+            fields[name] = data.draw(ODD)
+        assert read(OURS, kind, fields) == read(THE_SDKS, kind, fields)
+        assert read(OURS, kind, list(fields)) == read(THE_SDKS, kind, list(fields))
+
+    the_same()
 
 
 @settings(deadline=None)
