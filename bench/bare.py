@@ -1,4 +1,4 @@
-"""The yardstick: a bare Temporal loop of the service's own shape, with activities that do nothing, no Kafka and no MySQL."""
+"""The yardsticks: bare Temporal loops, with activities that do nothing, no Kafka and no MySQL."""
 
 import asyncio
 import os
@@ -48,6 +48,18 @@ class TwoLocal:
             nothing, text, start_to_close_timeout=timedelta(seconds=10), retry_policy=_ONCE
         )
         return await workflow.execute_local_activity(nothing, text, start_to_close_timeout=timedelta(seconds=10))
+
+
+@workflow.defn
+class OneLocal:
+    """One local activity: what is left of the service's shape where the first answer ends a record."""
+
+    @workflow.run
+    async def run(self, text: str) -> str:
+        """Run it."""
+        return await workflow.execute_local_activity(
+            nothing, text, start_to_close_timeout=timedelta(seconds=10), retry_policy=_ONCE
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,10 +70,10 @@ async def end_to_end(stack: Devstack, name: str, case: Case) -> Result:
 
 
 async def bare_loops(stack: Devstack, *, count: int, in_flight: int) -> dict[str, bare.Measured]:
-    """The yardsticks: bare loops of two shapes, of which the service has the second."""
+    """The yardsticks: bare loops of three shapes. The targets are told by that of two local activities, the service's first shape."""
     return {
         kind.__name__: await bare.run(stack, kind, count=count, in_flight=in_flight)
-        for kind in (bare.RegularAndLocal, bare.TwoLocal)
+        for kind in (bare.RegularAndLocal, bare.TwoLocal, bare.OneLocal)
     }
 
 

@@ -162,7 +162,8 @@ class RecordInput:
     @property
     def workflow_id(self) -> str:
         """The id of the record's workflow, which is also its reference at the provider."""
-        return self.position.workflow_id
+        # As Position has it, without one made for it: this is asked for a dozen times a record.
+        return f"{self.source}:{self.topic}:{self.partition}:{self.offset}"
 
     @property
     def raw_key(self) -> bytes | None:
