@@ -51,15 +51,11 @@ class _Timed:
         await work
         self.each_ms.append((time.perf_counter() - began_s) * 1000)
 
-    def figure(self, name: str, beside: "_Timed | None" = None) -> Figure:
-        before = "" if beside is None else f"{statistics.median(beside.each_ms):.1f} ms when empty"
-        return Figure(
-            name,
-            statistics.median(self.each_ms),
-            "ms",
-            before,
-            {"max_ms": max(self.each_ms), "times": len(self.each_ms)},
-        )
+    def figure(self, name: str, beside: "_Timed") -> Figure:
+        """Half of the runs took less than the value; the quickest tells what the ledger needs where nothing else wants the machine."""
+        empty = f"{statistics.median(beside.each_ms):.1f} ms when empty; quickest {min(self.each_ms):.1f} and {min(beside.each_ms):.1f}"
+        details = {"quickest_ms": min(self.each_ms), "slowest_ms": max(self.each_ms), "times": len(self.each_ms)}
+        return Figure(name, statistics.median(self.each_ms), "ms", empty, details)
 
 
 async def measure(stack: Devstack, console: Console, *, rows: int, pool_mib: int) -> list[Figure]:
@@ -71,6 +67,7 @@ async def measure(stack: Devstack, console: Console, *, rows: int, pool_mib: int
     began_s = time.monotonic()
     await _fill(corner, console, rows)
     took_s = time.monotonic() - began_s
+    caught_up_s = await _count_final(corner)
     for statement in _MEASURING:
         await stack.mysql.execute(statement.format(bytes=pool_mib * _MIB))
     size_mib = await _size_mib(corner)
@@ -80,8 +77,21 @@ async def measure(stack: Devstack, console: Console, *, rows: int, pool_mib: int
         Figure(
             "size of the ledger", size_mib, "MiB", f"{size_mib * _MIB / rows:.0f} bytes a record, pool {pool_mib} MiB"
         ),
+        Figure("counting the final records once", caught_up_s, "s", "by a worker, in steps of an hour of records"),
         *(full[name].figure(name, empty[name]) for name in full),
     ]
+
+
+async def _count_final(corner: Corner) -> float:
+    """Bring the total of final records up to the present, as a worker does from time to time; how long that took in all."""
+    began_s = time.monotonic()
+    ledger = OperatorLedger(corner.site.environment["RECHARGE_MYSQL__URL"])
+    try:
+        while await ledger.count_final():
+            pass
+    finally:
+        await ledger.close()
+    return time.monotonic() - began_s
 
 
 async def _measured(corner: Corner, *, first: int) -> dict[str, _Timed]:
