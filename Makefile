@@ -12,7 +12,7 @@ SEEDS ?= 1
 RECORDS ?= 500
 FAULTS ?= 25
 
-.PHONY: help demo dev test test-long pictures sweep campaign bench check format constraints servers browser clean
+.PHONY: help demo dev test test-long pictures walkthrough sweep campaign bench check format constraints servers browser clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test-long: servers ## Run the tests that take longer than `make test` allows.
 
 pictures: browser ## Take the pictures of docs/pictures anew, from the Web UI.
 	@PICTURES=docs/pictures $(BIN)/pytest -q tests/integration/test_web_ui_pages.py
+
+walkthrough: servers ## Play an operator's day on the local stack and write docs/walkthrough.md anew.
+	@$(BIN)/python -m devstack.walkthrough
 
 sweep: servers ## Kill the service at every message of a record's way; SWEEP=... passes options on, sweep.jsonl keeps what is done.
 	@$(BIN)/python -m devstack.sweep $(SWEEP)

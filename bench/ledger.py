@@ -21,7 +21,7 @@ from recharge import record as records
 from recharge.contract import Ordering, Position, RecordInput
 from recharge.outcome import Outcome, State
 
-_BATCH = 50_000
+_BATCH = 10_000
 """Rows of one INSERT: it ends well within the local stack's time-out of a statement."""
 _TIMES = 200
 _COUNT_TIMES = 3
