@@ -87,10 +87,13 @@ def web_ui_of(settings: TemporalSettings) -> WebUi | None:
 
 async def connected(settings: TemporalSettings) -> Client:
     """A client, or TemporalProblem: a person who types a command is not kept waiting for a server that is away."""
+    reasons: list[str] = []
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            return await connect(settings)
+            return await connect(settings, waiting=reasons.append)
     except TimeoutError as error:
+        if reasons:
+            raise TemporalProblem(f"Temporal is not reached: {reasons[-1]}") from error
         address = variables().get("TEMPORAL_ADDRESS", DEFAULT_ADDRESS)
         raise TemporalProblem(
             f"Temporal at {address} gave no answer within {CONNECT_TIMEOUT_S:g} s; does it run, and is TEMPORAL_ADDRESS right"

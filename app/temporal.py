@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,6 +24,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from app.environment import variables
 from app.http_problem import HttpProblem
 from app.observed import identity
+from app.temporal_words import final_problem, refused_us, why_waiting
 from recharge import limits
 from recharge.contract import SEARCH_ATTRIBUTES
 from recharge.payload_codec import data_converter
@@ -34,6 +36,11 @@ DEFAULT_ADDRESS = "localhost:7233"
 """Where Temporal's own tools look for it when nobody says where it is."""
 
 
+_WORTH_WAITING_FOR = frozenset(
+    {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.RESOURCE_EXHAUSTED}
+)
+
+
 class TemporalProblem(Exception):
     """Temporal cannot be used as it is configured. Its text is one line that says what, where and what to do."""
 
@@ -43,6 +50,10 @@ def _connect_config() -> dict[str, object]:
         config = ClientConfig.load_client_connect_config(override_env_vars=variables())
     except (ValueError, RuntimeError, OSError) as error:
         raise TemporalProblem(f"TEMPORAL_…: the client's configuration cannot be read: {error}") from error
+    if config.get("api_key") and not config.get("tls"):
+        raise TemporalProblem(
+            "TEMPORAL_API_KEY is given and TLS is turned off (TEMPORAL_TLS): the key never leaves unencrypted; leave TEMPORAL_TLS out"
+        )
     return {"target_host": DEFAULT_ADDRESS, **config}
 
 
@@ -54,10 +65,13 @@ def configured_namespace() -> str:
     return str(_connect_config().get("namespace") or "default")
 
 
-async def connect(settings: TemporalSettings, http: HttpSettings | None = None) -> Client:
+async def connect(
+    settings: TemporalSettings, http: HttpSettings | None = None, waiting: Callable[[str], None] | None = None
+) -> Client:
     """Connect by Temporal's own environment configuration, waiting for a server that is not there yet.
 
     What the client sends is encrypted where the settings have keys. `http` says whether and where the SDK shows its own metrics.
+    `waiting` hears each time why there is no connection yet.
 
     Raises TemporalProblem where the configuration cannot be read or the server refuses us, HttpProblem where the address of the SDK's
     metrics cannot be listened on.
@@ -76,21 +90,11 @@ async def connect(settings: TemporalSettings, http: HttpSettings | None = None) 
                 data_converter=data_converter(settings.keys),
             )
             await _namespace_exists(client, where)
-        except RuntimeError as error:  # the SDK's word for a connection that failed
+        except (ValueError, RuntimeError, RPCError) as error:
+            why = _why_not_yet(error, where, encrypted=bool(config.get("tls")))
+            (waiting or _unheard)(why)
             if not told:
-                log.warning("waiting for Temporal", where=where, error=_first_line(error))
-                told = True
-        except RPCError as error:
-            if error.status not in {
-                RPCStatusCode.UNAVAILABLE,
-                RPCStatusCode.DEADLINE_EXCEEDED,
-                RPCStatusCode.RESOURCE_EXHAUSTED,
-            }:
-                raise TemporalProblem(
-                    f"{where} refused us: {error.message}; check TEMPORAL_NAMESPACE and TEMPORAL_API_KEY"
-                ) from error
-            if not told:
-                log.warning("waiting for Temporal", where=where, error=error.message)
+                log.warning("waiting for Temporal", where=where, error=why)
                 told = True
         else:
             if told:
@@ -188,6 +192,24 @@ async def _wait_until_registered(client: Client) -> None:
     async with asyncio.timeout(limits.START_RETRY_MAX_S):
         while not SEARCH_ATTRIBUTES.keys() <= (await _registered(client)).keys():  # noqa: ASYNC110  # a server is asked, not a task
             await asyncio.sleep(0.05)
+
+
+def _why_not_yet(error: Exception, where: str, *, encrypted: bool) -> str:
+    """What is waited for. Raises TemporalProblem where waiting cannot help."""
+    if isinstance(error, RPCError):
+        if error.status in _WORTH_WAITING_FOR:
+            return error.message
+        raise TemporalProblem(refused_us(where, error.message)) from error
+    if isinstance(error, ValueError):
+        raise TemporalProblem(f"TEMPORAL_…: {_first_line(error)}") from error
+    # A RuntimeError is the SDK's word for a connection that failed.
+    if (problem := final_problem(where, str(error))) is not None:
+        raise TemporalProblem(problem) from error
+    return why_waiting(_first_line(error), encrypted=encrypted)
+
+
+def _unheard(_why: str) -> None:
+    """Nobody wants to hear it."""
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,7 +6,6 @@ import secrets
 import shutil
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from devstack.certificates import Certificates
 from devstack.install import KafkaInstallation
 from devstack.kafka_access import AccessRule, Operation, Resource, allow
 from devstack.kafka_admin import KafkaAdmin, Record
+from devstack.kafka_listeners import MECHANISM, ClientCertificate, Listeners, ProxiedListener
 from devstack.processes import ManagedProcess, wait_until
 from devstack.secrets_file import ensure_secret
 from devstack.server import ManagedServer, accepts_connections, minimal_environment
@@ -24,7 +24,6 @@ ADMIN: Final = "admin"
 SERVICE: Final = "recharge"
 PRODUCER: Final = "producer"
 _USERS: Final = (ADMIN, SERVICE, PRODUCER)
-_MECHANISM: Final = "SCRAM-SHA-512"
 _READY_TIMEOUT_S: Final = 60.0
 _FORMAT_TIMEOUT_S: Final = 60.0
 _CLUSTER_ID_BYTES: Final = 16
@@ -32,15 +31,6 @@ _CLUSTER_ID_BYTES: Final = 16
 _ENDED_BY_SIGTERM: Final = 143
 # A broker needs half a second; the first one writes the archive of classes besides.
 _TERMINATE_TIMEOUT_S: Final = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProxiedListener:
-    """A listener of the broker's for the clients of one proxy, which has to listen on `proxy_port`."""
-
-    name: str
-    port: int
-    proxy_port: int
 
 
 class KafkaBroker(ManagedServer):
@@ -62,6 +52,7 @@ class KafkaBroker(ManagedServer):
             ProxiedListener(f"PROXIED{number}", self._reserve_port(), self._reserve_port())
             for number in range(1, proxied_count + 1)
         )
+        self._mutual_ports = {each: self._reserve_port() for each in ClientCertificate}
         self._admin = KafkaAdmin({})
         self._new_class_archive = folder / "classes.jsa"
 
@@ -69,6 +60,10 @@ class KafkaBroker(ManagedServer):
     def bootstrap_servers(self) -> str:
         """Host and port of the listener for clients."""
         return f"127.0.0.1:{self._port}"
+
+    def mutual_tls_servers(self, kind: ClientCertificate) -> str:
+        """Host and port of a listener that asks its clients for a certificate of the stack's authority."""
+        return f"127.0.0.1:{self._mutual_ports[kind]}"
 
     @property
     def node_id(self) -> int:
@@ -96,7 +91,7 @@ class KafkaBroker(ManagedServer):
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": "SASL_SSL",
             "ssl_context": ssl.create_default_context(cafile=str(self.ca_file)),
-            "sasl_mechanism": _MECHANISM,
+            "sasl_mechanism": MECHANISM,
             "sasl_plain_username": user,
             "sasl_plain_password": self.password(user),
         }
@@ -176,7 +171,7 @@ class KafkaBroker(ManagedServer):
         """What makes this broker the first one of a new cluster."""
         arguments = ["--cluster-id", new_cluster_id()]
         for user in _USERS:
-            arguments += ["--add-scram", f"{_MECHANISM}=[name={user},password={self.password(user)}]"]
+            arguments += ["--add-scram", f"{MECHANISM}=[name={user},password={self.password(user)}]"]
         return arguments
 
     def _launch(self) -> ManagedProcess:
@@ -210,8 +205,20 @@ class KafkaBroker(ManagedServer):
         file.write_text(text)
         return file
 
+    @property
+    def _listeners(self) -> Listeners:
+        return Listeners(
+            port=self._port,
+            controller_port=self._controller_port,
+            proxied=self.proxied,
+            mutual_ports=self._mutual_ports,
+            certificates=self.certificates,
+            user=ADMIN,
+            password=self.password(ADMIN),
+        )
+
     def _settings(self) -> dict[str, str]:
-        return self._proxied_settings(self._listener_settings()) | {
+        return self._listeners.settings() | {
             "process.roles": "broker,controller",
             "node.id": str(self.node_id),
             "controller.quorum.voters": self.controller_voters,
@@ -235,42 +242,6 @@ class KafkaBroker(ManagedServer):
             "log.cleaner.dedupe.buffer.size": "4194304",
         }
 
-    def _listener_settings(self) -> dict[str, str]:
-        scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
-        login = f'{scram} required username="{ADMIN}" password="{self.password(ADMIN)}";'
-        key_file, cert_file = self.certificates.key_file, self.certificates.cert_file
-        client = "listener.name.client"
-        return {
-            "listeners": f"CLIENT://{self.bootstrap_servers},CONTROLLER://127.0.0.1:{self._controller_port}",
-            "advertised.listeners": f"CLIENT://{self.bootstrap_servers}",
-            "listener.security.protocol.map": "CLIENT:SASL_SSL,CONTROLLER:PLAINTEXT",
-            "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "CLIENT",
-            "sasl.enabled.mechanisms": _MECHANISM,
-            "sasl.mechanism.inter.broker.protocol": _MECHANISM,
-            f"{client}.scram-sha-512.sasl.jaas.config": login,
-            f"{client}.ssl.keystore.type": "PEM",
-            f"{client}.ssl.keystore.key": _one_line(key_file),
-            f"{client}.ssl.keystore.certificate.chain": _one_line(cert_file),
-            f"{client}.ssl.truststore.type": "PEM",
-            f"{client}.ssl.truststore.certificates": _one_line(self.ca_file),
-        }
-
-    def _proxied_settings(self, usual: Mapping[str, str]) -> dict[str, str]:
-        """The usual listener's settings again for each proxied one, which tells its clients another port than its own."""
-        settings = dict(usual)
-        for each in self.proxied:
-            settings["listeners"] += f",{each.name}://127.0.0.1:{each.port}"
-            settings["advertised.listeners"] += f",{each.name}://127.0.0.1:{each.proxy_port}"
-            settings["listener.security.protocol.map"] += f",{each.name}:SASL_SSL"
-            prefix = "listener.name.client."
-            settings |= {
-                key.replace(prefix, f"listener.name.{each.name.lower()}."): value
-                for key, value in usual.items()
-                if key.startswith(prefix)
-            }
-        return settings
-
 
 def new_cluster_id() -> str:
     """A random id as Kafka writes them. None begins with a hyphen, which its own tool would take for an option."""
@@ -287,8 +258,3 @@ def _rules_of_topic(name: str, dead_letters: str) -> list[AccessRule]:
         *allow(SERVICE, topic, dead_letters, Operation.WRITE, Operation.READ, Operation.DESCRIBE),
         *allow(PRODUCER, topic, name, Operation.WRITE, Operation.DESCRIBE),
     ]
-
-
-def _one_line(pem_file: Path) -> str:
-    """A PEM file as the value of a Java property."""
-    return "\\n".join(pem_file.read_text().splitlines())

@@ -7,7 +7,7 @@ Every field stands in the environment as `RECHARGE_SECTION__FIELD`. Secrets may 
 import re
 from enum import StrEnum
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -37,6 +37,8 @@ __all__ = [
 
 
 _URL = re.compile(r"[\x21-\x7e]+")
+_MYSQL_OPTIONS_TOLD = "ssl_ca, ssl_cert and ssl_key"
+_MYSQL_OPTIONS = frozenset({"ssl_ca", "ssl_cert", "ssl_key"})
 
 
 class SecurityProtocol(StrEnum):
@@ -215,10 +217,18 @@ class MySQLSettings(Section):
             raise ValueError("must begin with mysql://")
         if not parts.hostname or not parts.username or parts.path.strip("/") == "" or port == 0:
             raise ValueError("must name user, host and database")
-        if "ssl_ca=" not in parts.query and not is_loopback(parts.hostname):
+        given = parse_qsl(parts.query, keep_blank_values=True)
+        options = [name for name, _ in given]
+        if unknown := sorted(set(options) - _MYSQL_OPTIONS):
+            raise ValueError(f"has an option that is not known, {unknown[0][:40]!a}: it may have {_MYSQL_OPTIONS_TOLD}")
+        if len(options) != len(set(options)) or not all(file for _, file in given):
+            raise ValueError("has an option twice, or one without a value")
+        if "ssl_ca" not in options and (options or not is_loopback(parts.hostname)):
             raise ValueError(
                 "must name the server's CA by ?ssl_ca=FILE, except on loopback: the ledger is never reached without TLS"
             )
+        if ("ssl_cert" in options) != ("ssl_key" in options):
+            raise ValueError("must have ssl_cert and ssl_key together or not at all")
         return value
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from activities.ledger.batch import Unusual
+from activities.ledger.encryption import connect_encrypted, refuse_plaintext, tls_context, untrusted
 from activities.ledger.errors import LedgerContradiction, LedgerError, LedgerNotMigrated, LedgerUnavailable, LedgerUnfit
 from recharge import instruments, limits, telemetry, tracing
 
@@ -74,9 +74,9 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
         "charset": "utf8mb4",
         "init_command": _SESSION,
     }
-    tls = _tls(query)
+    tls = tls_context(query)
     if tls is not None:
-        arguments["ssl"] = tls
+        arguments |= {"ssl": tls, "async_creator_fn": connect_encrypted}
     engine = create_async_engine(
         address,
         connect_args=arguments,
@@ -94,32 +94,8 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
     )
     if tls is not None:
         # Before SQLAlchemy's own questions to a new server, which would go over that connection as well.
-        event.listen(engine.sync_engine, "connect", _refuse_plaintext, insert=True)
+        event.listen(engine.sync_engine, "connect", refuse_plaintext, insert=True)
     return engine
-
-
-def _tls(query: dict[str, str]) -> ssl.SSLContext | None:
-    if "ssl_ca" not in query:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=query["ssl_ca"])
-        if "ssl_cert" in query:
-            context.load_cert_chain(query["ssl_cert"], query.get("ssl_key"))
-    except OSError as error:
-        raise LedgerUnfit(f"RECHARGE_MYSQL__URL: a certificate file cannot be read: {error}") from error
-    return context
-
-
-def _refuse_plaintext(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401  # the driver's own connection object
-    """The driver goes on in plaintext where the server offers no TLS, so whoever sits in between could take it away."""
-    cursor = dbapi_connection.cursor()
-    cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
-    row = cursor.fetchone()
-    cursor.close()
-    if not row or not row[1]:
-        raise LedgerUnfit(
-            "the ledger's server offers no TLS although RECHARGE_MYSQL__URL asks for it; nothing was sent to it"
-        )
 
 
 class LedgerEngine:
@@ -200,12 +176,8 @@ class LedgerEngine:
         """The one line that tells an operator what an error of the driver means, as the exception to raise."""
         code = error_code(error)
         what = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
-        if code in _REFUSED_CODES:
-            return LedgerUnfit(
-                f"{self.where} refused us: {what}; check user, password, TLS and grants in RECHARGE_MYSQL__URL"
-            )
-        if code in _NO_SUCH_TABLE_CODES:
-            return LedgerNotMigrated(f"{self.where} lacks a table or column ({what}); run: recharge migrate")
+        if (unfit := self._unfit(error, code, what)) is not None:
+            return unfit
         if isinstance(error, TimeoutError):
             return LedgerUnavailable(f"{self.where} gave no answer in time")
         disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
@@ -227,6 +199,21 @@ class LedgerEngine:
             raise
         except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise self.in_plain_words(error) from error
+
+    def _unfit(self, error: BaseException, code: int | None, what: str) -> LedgerUnfit | None:
+        """What a person has to mend, as far as the error tells that."""
+        if (distrust := untrusted(error)) is not None:
+            return LedgerUnfit(
+                f"{self.where} has a certificate that is not trusted: {distrust.verify_message or distrust.reason}; "
+                "check the host and ssl_ca in RECHARGE_MYSQL__URL"
+            )
+        if code in _REFUSED_CODES:
+            return LedgerUnfit(
+                f"{self.where} refused us: {what}; check user, password, TLS and grants in RECHARGE_MYSQL__URL"
+            )
+        if code in _NO_SUCH_TABLE_CODES:
+            return LedgerNotMigrated(f"{self.where} lacks a table or column ({what}); run: recharge migrate")
+        return None
 
     async def check(self) -> None:
         """Refuse a server that may lose a commit, and a schema that is not ours.

@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from devstack.errors import WaitTimeoutError
-from devstack.kafka import ProxiedListener
 from devstack.kafka_admin import Record
+from devstack.kafka_listeners import ProxiedListener
 from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack

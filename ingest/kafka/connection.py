@@ -156,6 +156,12 @@ def _why_refused(  # noqa: PLR0911  # one line for each of the reasons
             return words.credentials_refused(server, settings.sasl_username, settings.sasl_mechanism, str(error))
         case errors.KafkaConnectionError() | TimeoutError() if not settings.security_protocol.encrypted:
             return words.plaintext_refused(server, settings.security_protocol)
+        case errors.KafkaConnectionError() if "closed" in str(error):
+            return words.unreachable(
+                server,
+                "it closed the connection after the TLS handshake; does it want a client certificate, or another one than that of "
+                "RECHARGE_KAFKA__SSL_CERT_FILE",
+            )
         case ValueError() if not isinstance(error, OSError):
             return words.SettingUnusable(f"RECHARGE_KAFKA__BOOTSTRAP_SERVERS holds {server!r}, which is not HOST:PORT.")
         case _:
