@@ -154,6 +154,12 @@ class ReplayEnvironment(Environment):
     temporal: TemporalSettings
 
 
+class RedactEnvironment(Environment):
+    """What `recharge redact` reads."""
+
+    mysql: MySQLSettings
+
+
 class CodecServerEnvironment(Environment):
     """What `recharge codec-server` reads."""
 

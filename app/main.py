@@ -28,6 +28,7 @@ from app.intake_commands import intake_commands
 from app.logging import configure_logging
 from app.operate import commands
 from app.produce import ProduceProblem
+from app.redact_command import redact_commands
 from app.replay_commands import replay_commands
 from app.setting_problems import SettingsError
 from app.temporal import TemporalProblem, configured_namespace
@@ -50,6 +51,7 @@ cli.add_typer(intake_commands)
 cli.command()(audit)
 cli.add_typer(replay_commands)
 cli.add_typer(find_commands)
+cli.add_typer(redact_commands)
 
 
 @cli.command()

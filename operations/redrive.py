@@ -50,7 +50,7 @@ class Redriver:
                 return Line(
                     workflow_id,
                     done=False,
-                    text=f"refused: the ledger has it cut, and {where} does not hold it any more",
+                    text=f"refused: the ledger has it cut or blanked, and {where} does not hold it any more",
                 )
             key, value = letter.key, letter.value
         if key is None and value is None:

@@ -101,6 +101,7 @@ def _facts(seen: Seen, told: Mapping[str, Any], record: Mapping[str, Any]) -> li
         ("workflow", status),
         ("lane", _lane(seen, record)),
         ("fingerprint", record["fingerprint"]),
+        ("blanked", record["redacted_at"] and f"{_moment(record['redacted_at'])}, by `recharge redact`"),
         ("key", record["key"]),
         ("value", record["value"]),
     ]
@@ -110,6 +111,8 @@ def _asks_for(record: Mapping[str, Any]) -> str:
     if record["operation_type"] is None:
         return "nothing that can be read"
     money = f"{record['amount']} {record['currency'] or ''}".rstrip()
+    if record["redacted_at"] is not None:
+        return f"{record['operation_type']} {money}, numbers blanked"
     return f"{record['operation_type']} {money}, {record['donor']} → {record['receiver']}"
 
 

@@ -72,6 +72,7 @@ def _record(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
         "amount": amount(row["amount"]),
         "currency": row["currency"],
         "request_id": discretion.text(row["request_id"]),
+        "redacted_at": time(row["redacted_at"]),
         "key": discretion.raw(row["raw_key"]),
         "value": discretion.raw(row["raw_value"]),
     }

@@ -321,6 +321,15 @@ HTTP_IDLE_S = 30
 HTTP_STOP_S = 2
 """How long an answer that is under way at the end is waited for: whole seconds, as the server has it."""
 
+# --- Redaction --------------------------------------------------------------------------------------------------------
+
+REDACT_DAYS_MIN = 1
+REDACT_DAYS_MAX = 36_500
+"""The youngest and the oldest final records that `recharge redact` may be about. Those of today are what operators still look at."""
+
+REDACTED_AT_A_TIME = 500
+"""Records of one of its transactions: tens of milliseconds, so the service's own transactions hardly wait, and few locks are held."""
+
 # --- The log ----------------------------------------------------------------------------------------------------------
 
 LOG_REPEAT_S = 300.0

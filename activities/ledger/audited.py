@@ -64,7 +64,7 @@ class AuditedRow:
     key_digest: str | None = None
     """Kafka's key, hashed, under the order `key`; None where the record has no key."""
     key_is_cut: bool = False
-    """The ledger holds only the beginning of the key, so it names no lane."""
+    """The ledger holds only the beginning of the key, or was redacted and holds none of it, so it names no lane."""
     attempts: tuple[AuditedAttempt, ...] = ()
     lookups: tuple[AuditedLookup, ...] = ()
     actions: tuple[AuditedAction, ...] = ()

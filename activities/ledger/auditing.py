@@ -187,7 +187,16 @@ _ROW = (
                 "ordering",
                 "record_timestamp_ms",
             ),
-            *("created_at", "final_at", "amount", "resolved_by", "account_donor", "account_receiver", "size_bytes"),
+            *(
+                "created_at",
+                "final_at",
+                "amount",
+                "resolved_by",
+                "account_donor",
+                "account_receiver",
+                "size_bytes",
+                "redacted_at",
+            ),
         )
     ),
     case((recharges.c.ordering == Ordering.KEY, _KEY_DIGEST)),
@@ -239,7 +248,7 @@ def _row(
     actions: tuple[AuditedAction, ...],
 ) -> AuditedRow:
     partition, offset, workflow_id, state, fingerprint, ordering, timestamp_ms, *rest = fields
-    created_at, final_at, amount, resolved_by, donor, receiver, size_bytes, key_digest, *outside = rest
+    created_at, final_at, amount, resolved_by, donor, receiver, size_bytes, redacted_at, key_digest, *outside = rest
     provider_reference, request_of = outside
     return AuditedRow(
         partition=partition,
@@ -258,7 +267,7 @@ def _row(
         key_digest=key_digest,
         provider_reference=provider_reference,
         request_of=request_of,
-        key_is_cut=size_bytes > limits.RECORD_BYTES_MAX,
+        key_is_cut=size_bytes > limits.RECORD_BYTES_MAX or redacted_at is not None,
         attempts=tuple(sorted(attempts_, key=lambda attempt: attempt.number)),
         lookups=lookups_,
         actions=actions,

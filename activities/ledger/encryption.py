@@ -18,11 +18,16 @@ class _EncryptedConnection(aiomysql.Connection):  # type: ignore[misc]  # the dr
     """The driver's connection, which sends nothing to a server that offers no TLS."""
 
     async def _request_authentication(self) -> None:
-        if not self.server_capabilities & CLIENT.SSL:
-            raise LedgerUnfit(
-                f"MySQL at {self.host}:{self.port} offers no TLS although RECHARGE_MYSQL__URL asks for it by ssl_ca; nothing was sent to it"
-            )
+        refuse_without_tls(self.server_capabilities, f"{self.host}:{self.port}")
         await super()._request_authentication()
+
+
+def refuse_without_tls(capabilities: int, where: str) -> None:
+    """Refuse a server that does not offer TLS in its greeting. Raises LedgerUnfit."""
+    if not capabilities & CLIENT.SSL:
+        raise LedgerUnfit(
+            f"MySQL at {where} offers no TLS although RECHARGE_MYSQL__URL asks for it by ssl_ca; nothing was sent to it"
+        )
 
 
 async def connect_encrypted(*args: Any, **kwargs: Any) -> aiomysql.Connection:  # noqa: ANN401  # the driver's own arguments

@@ -84,7 +84,7 @@ BEGUN_COLUMNS = tuple(
     for column in recharges.c
     if column.name
     not in {
-        *("id", "begun", "created_at", "updated_at", "final_at"),
+        *("id", "begun", "created_at", "updated_at", "final_at", "redacted_at"),
         *("reason", "provider_reference", "status", "resolved_by"),
     }
 )

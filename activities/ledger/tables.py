@@ -49,6 +49,7 @@ recharges = Table(
     Column("created_at", _TIME, nullable=False),
     Column("updated_at", _TIME, nullable=False),
     Column("final_at", _TIME),
+    Column("redacted_at", _TIME),
     UniqueConstraint("source", "topic", "partition_id", "record_offset", name="position"),
 )
 
@@ -124,6 +125,19 @@ accepted_gaps = Table(
     Column("accepted_at", _TIME, nullable=False),
     Column("token", CHAR(32, collation=_COLLATION), nullable=False),
     UniqueConstraint("source", "topic", "partition_id", "first_offset", "last_offset", name="gap"),
+)
+
+redactions = Table(
+    "redactions",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("final_before", _TIME, nullable=False),
+    Column("redacted_by", _text(limits.NAME_CHARS_MAX), nullable=False),
+    Column("note", _text(limits.REASON_CHARS_MAX), nullable=False),
+    Column("began_at", _TIME, nullable=False),
+    Column("ended_at", _TIME),
+    Column("records", BigInteger, nullable=False),
+    Column("token", CHAR(32, collation=_COLLATION), nullable=False, unique=True),
 )
 
 request_claims = Table(

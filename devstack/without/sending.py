@@ -158,7 +158,7 @@ SENDING: Final = (
         "ledger-tls",
         "the hops",
         "a server that offers no TLS is talked to in plaintext",
-        "activities.ledger.engine._refuse_plaintext",
+        "activities.ledger.encryption.refuse_without_tls",
         NOTHING,
         f"{_LEDGER}a_server_without_tls_is_refused_where_tls_was_asked_for",
     ),

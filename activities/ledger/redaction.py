@@ -1,0 +1,129 @@
+"""Numbers and bytes of records that have been final for long are blanked. What proves the promises stays: position, fingerprint, content
+digest, amount, state, attempts and decisions.
+
+A run works through the records in small transactions, in the order in which they became final, by MySQL's clock. It may be interrupted
+at any point and run again: what is blanked stays so, and a run that ended says from where the next has to look.
+"""
+
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, insert, select, text, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.ledger.engine import LedgerEngine
+from activities.ledger.rows import NOW, cut, cut_reason
+from activities.ledger.tables import recharges, redactions
+from recharge import limits
+from recharge.outcome import FINAL_STATES, State
+
+_BLANKED = dict.fromkeys(("account_donor", "account_receiver", "raw_key", "raw_value"))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The records that a run is about: final before `until`, and not before `since`, since an earlier run has seen to those."""
+
+    since: datetime | None
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a run stands among the records of one state."""
+
+    at: datetime
+    id: int
+
+
+class Redactions(LedgerEngine):
+    """The ledger, as it forgets."""
+
+    async def span(self, older_than_days: int) -> Span:
+        """What a run would be about now, in MySQL's time."""
+
+        async def work(connection: AsyncConnection) -> Span:
+            until: datetime = await connection.scalar(  # type: ignore[assignment]  # one row, always
+                select(func.date_sub(NOW, text(f"INTERVAL {older_than_days:d} DAY")))  # a checked whole number
+            )
+            since = await connection.scalar(
+                select(func.max(redactions.c.final_before)).where(redactions.c.ended_at.is_not(None))
+            )
+            return Span(since, until)
+
+        return await self.transact(work)
+
+    async def count(self, span: Span) -> AsyncIterator[int]:
+        """How many records a run would blank, part by part. Nothing is changed."""
+        async for found, _ in self._parts(span, None):
+            yield found
+
+    async def run(self, span: Span, *, by: str, note: str) -> AsyncIterator[int]:
+        """Write down who and why, then blank the records part by part, and yield how many each part had."""
+        token = secrets.token_hex(16)
+        await self.transact(lambda connection: _begin(connection, span, token, by=by, note=note))
+        async for blanked, _ in self._parts(span, token):
+            yield blanked
+        ended = update(redactions).where(redactions.c.token == token).values(ended_at=NOW)
+        await self.transact(lambda connection: connection.execute(ended))
+
+    async def _parts(self, span: Span, token: str | None) -> AsyncIterator[tuple[int, _Place]]:
+        for state in sorted(FINAL_STATES):
+            place: _Place | None = None
+            while (part := await self._part(span, state, place, token)) is not None:
+                yield part
+                place = part[1]
+
+    async def _part(
+        self, span: Span, state: State, place: _Place | None, token: str | None
+    ) -> tuple[int, _Place] | None:
+        async def work(connection: AsyncConnection) -> tuple[int, _Place] | None:
+            # `updated_at` of a final record is when it became final, and is what the index has.
+            query = select(recharges.c.id, recharges.c.updated_at, recharges.c.redacted_at).where(
+                recharges.c.state == state.value, recharges.c.updated_at < span.until
+            )
+            if span.since is not None:
+                query = query.where(recharges.c.updated_at >= span.since)
+            if place is not None:
+                query = query.where(
+                    recharges.c.updated_at >= place.at,
+                    tuple_(recharges.c.updated_at, recharges.c.id) > tuple_(place.at, place.id),
+                )
+            query = query.order_by(recharges.c.updated_at, recharges.c.id).limit(limits.REDACTED_AT_A_TIME)
+            rows = (await connection.execute(query)).all()
+            if not rows:
+                return None
+            ids = [row.id for row in rows if row.redacted_at is None]
+            if token is not None and ids:
+                await _blank(connection, ids, state, token)
+            return len(ids), _Place(rows[-1].updated_at, rows[-1].id)
+
+        return await self.transact(work)
+
+
+async def _begin(connection: AsyncConnection, span: Span, token: str, *, by: str, note: str) -> None:
+    # Our own row is there where only the reply to its COMMIT was lost.
+    if await connection.scalar(select(redactions.c.id).where(redactions.c.token == token)) is None:
+        await connection.execute(
+            insert(redactions).values(
+                final_before=span.until,
+                redacted_by=cut(by, limits.NAME_CHARS_MAX),
+                note=cut_reason(note),
+                began_at=NOW,
+                records=0,
+                token=token,
+            )
+        )
+
+
+async def _blank(connection: AsyncConnection, ids: list[int], state: State, token: str) -> None:
+    await connection.execute(
+        update(recharges)
+        .where(recharges.c.id.in_(ids), recharges.c.state == state.value, recharges.c.redacted_at.is_(None))
+        .values(**_BLANKED, redacted_at=NOW)
+    )
+    await connection.execute(
+        update(redactions).where(redactions.c.token == token).values(records=redactions.c.records + len(ids))
+    )

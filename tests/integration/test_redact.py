@@ -1,0 +1,82 @@
+"""What has been final for long is blanked by who said so and why; it proves the promises as before, and nothing else is touched."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from temporalio.client import Client
+
+from devstack.stack import Devstack
+from tests.conftest import SiteMaker
+from tests.support import command
+from tests.support.records import value
+from tests.support.service import Service, killed
+
+WHO = ("--by", "Ann", "--note", "the law")
+PERSONAL = "account_donor, account_receiver, raw_key, raw_value"
+
+
+async def made_final(stack: Devstack, client: Client, make_site: SiteMaker, profile: Mapping[str, str]) -> Service:
+    """A service whose records are final but for the last, which is in doubt; all but the two last became so 40 days ago."""
+    here = Service.of(stack, await make_site("redact", profile=profile), client)
+    await here.send(0, value(), value(), key=b"one")
+    await here.send(0, value(simulate=["refuse+ok"]), b"not JSON", key=b"two")
+    await here.send(0, value(), key=b"one")
+    await here.send(0, value(simulate=["charge+status:500"]), key=b"three")
+    process = here.site.spawn("run")
+    await here.until_states({(0, offset): state for offset, state in enumerate(STATES)})
+    await killed([process])
+    await stack.mysql.execute(
+        f"UPDATE {here.site.names.database}.recharges SET updated_at = updated_at - INTERVAL 40 DAY, "
+        "final_at = final_at - INTERVAL 40 DAY, created_at = created_at - INTERVAL 40 DAY WHERE record_offset < 4"
+    )
+    return here
+
+
+STATES = ["succeeded", "succeeded", "rejected", "invalid", "succeeded", "in_doubt"]
+
+
+async def ask(here: Service, *arguments: str) -> command.Told:
+    return await command.ask(*arguments, environment=here.site.environment)
+
+
+async def rows(here: Service, columns: str) -> list[tuple[Any, ...]]:
+    query = f"SELECT {columns} FROM {here.site.names.database}.recharges ORDER BY record_offset"
+    return await here.stack.mysql.execute(query)
+
+
+async def test_old_final_records_are_blanked_and_still_prove_the_promises(
+    stack: Devstack, client: Client, make_site: SiteMaker
+) -> None:
+    here = await made_final(stack, client, make_site, {"RECHARGE_INGEST__ORDERING": "key"})
+    kept = (
+        "workflow_id, state, fingerprint, content_digest, amount, provider_reference, updated_at, final_at, size_bytes"
+    )
+    before, personal = await rows(here, kept), await rows(here, PERSONAL)
+    audited = (await ask(here, "audit", "--json")).json()
+
+    dry = await ask(here, "redact", "--older-than", "30", "--dry-run")
+    assert (dry.status, dry.out[:10]) == (0, "4 records "), dry
+    assert "nothing is changed" in dry.out
+    assert await rows(here, PERSONAL) == personal
+
+    without = await ask(here, "redact", "--older-than", "30")
+    assert (without.status, "needs a name and a reason" in without.err) == (2, True), without
+    done = await ask(here, "redact", "--older-than", "30", *WHO)
+    assert (done.status, done.err) == (0, ""), done
+    assert done.out.startswith("4 records that became final before ")
+    assert await rows(here, PERSONAL) == [(None,) * 4] * 4 + personal[4:]
+    assert await rows(here, kept) == before
+    assert [at is not None for (at,) in await rows(here, "redacted_at")] == [True] * 4 + [False] * 2
+    again = await ask(here, "redact", "--older-than", "30", *WHO)
+    assert again.out.startswith("0 records"), again
+    runs = f"SELECT redacted_by, note, records, ended_at IS NOT NULL FROM {here.site.names.database}.redactions ORDER BY id"
+    assert await stack.mysql.execute(runs) == [("Ann", "the law", 4, 1), ("Ann", "the law", 0, 1)]
+
+    now = (await ask(here, "audit", "--json")).json()
+    assert (now["ok"], now["violations"]) == (audited["ok"], audited["violations"])
+    shown = (await ask(here, "show", here.workflow_id(0, 0), "--json", "--reveal")).json()
+    assert shown["record"]["redacted_at"] is not None
+    assert (shown["record"]["donor"], shown["record"]["value"], shown["state"]) == (None, None, "succeeded")
+    told = await ask(here, "show", here.workflow_id(0, 0))
+    assert "blanked" in told.out
+    assert "None" not in told.out
