@@ -201,3 +201,11 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 def test_the_changelog_knows_this_version() -> None:
     assert f"## [{PROJECT['version']}]" in CHANGELOG
+
+
+def test_every_test_that_the_security_page_names_is_there() -> None:
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    sources = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests" / "integration").glob("test_*.py"))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if f"def {name}(" not in sources] == []
