@@ -111,19 +111,49 @@ def show(
 
 
 @commands.command()
-def status(*, as_json: AsJson = False) -> None:
+def status(
+    *,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+) -> None:
     """Tell whether each part is up, how far behind each partition is and what blocks it, and what waits for a person."""
     from app import operate_runs  # noqa: PLC0415
-    from operations import screens  # noqa: PLC0415
+    from operations import screens, status_screen  # noqa: PLC0415
     from operations.status import as_json as status_as_json  # noqa: PLC0415
 
-    found = asyncio.run(operate_runs.status(settings_of(StatusEnvironment)))
+    settings = settings_of(StatusEnvironment)
+    if watch:
+        if as_json:
+            misused("--watch is for people and --json for scripts; give one of them")
+        _watch(settings)
+        return
+    found = asyncio.run(operate_runs.status(settings))
     if as_json:
         write_json(status_as_json(found, discretion_for(reveal=False)))
     else:
-        screens.show_status(screens.console(), found, discretion_for(reveal=False))
+        status_screen.show_status(screens.console(), found, discretion_for(reveal=False))
     if found.problems:
         fail("; ".join(f"{part}: {problem}" for part, problem in found.problems.items()))
+
+
+def _watch(settings: StatusEnvironment) -> None:
+    """Show the status until Ctrl-C, which is how a person has seen enough and no failure."""
+    from app import operate_runs  # noqa: PLC0415
+    from operations import screens, status_screen  # noqa: PLC0415
+
+    out = screens.console()
+    if not out.is_terminal:
+        misused("--watch needs a terminal; a script asks again by itself: recharge status --json")
+
+    async def watching() -> None:
+        with status_screen.live(out) as show:
+            async for found in operate_runs.watched(settings):
+                show(found, discretion_for(reveal=False))
+
+    try:
+        asyncio.run(watching())
+    except KeyboardInterrupt:
+        process.leave(process.EXIT_OK)
 
 
 @commands.command()

@@ -16,6 +16,7 @@ from operations.runs import newest_run
 from operations.show import Seen
 from operations.waiting import LISTED_MAX
 from operations.web_ui import WebUi
+from recharge import limits
 from recharge.contract import Decision
 from recharge.settings import MySQLSettings, TemporalSettings
 
@@ -65,16 +66,28 @@ async def look(settings: ShowEnvironment, workflow_id: str) -> Seen | None:
 
 async def status(settings: StatusEnvironment) -> statuses.Status:
     """The whole service at one moment."""
+    async for found in watched(settings, once=True):
+        return found
+    raise AssertionError("a status is told at once")
+
+
+async def watched(settings: StatusEnvironment, *, once: bool = False) -> AsyncIterator[statuses.Status]:
+    """The whole service at one moment after another, over connections that are kept, until the caller has seen enough."""
     web_ui, client, problem = None, None, None
-    try:
-        web_ui = web_ui_of(settings.temporal)
-        client = await connected(settings.temporal)
-    except TemporalProblem as error:
-        problem = str(error)
     async with _ledger(settings.mysql) as ledger:
-        found = await statuses.gather(settings.kafka, ledger, client, problem)
-    found.web_ui = web_ui
-    return found
+        while True:
+            try:
+                web_ui = web_ui_of(settings.temporal)
+                client = client or await connected(settings.temporal)
+                problem = None
+            except TemporalProblem as error:
+                problem = str(error)
+            found = await statuses.gather(settings.kafka, ledger, client, problem, settings.temporal.task_queue)
+            found.web_ui = web_ui
+            yield found
+            if once:
+                return
+            await asyncio.sleep(limits.STATUS_WATCH_S)
 
 
 def web_ui_of(settings: TemporalSettings) -> WebUi | None:

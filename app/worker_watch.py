@@ -2,25 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.ledger import LedgerError
 from activities.ledger.waiting import WaitingRecords
 from app.health import Part
+from operations.pollers import queues
 from recharge import limits
-from recharge.contract import calls_task_queue
 
 log = structlog.get_logger(__name__)
-
-_TIMEOUT = timedelta(seconds=limits.READY_LOOK_TIMEOUT_S)
 
 
 class WorkerWatch:
@@ -58,26 +52,11 @@ class WorkerWatch:
         return None
 
     async def _polling(self) -> str | None:
-        queues: Sequence[tuple[str, TaskQueueType.ValueType]] = (
-            (self._task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
-            (calls_task_queue(self._task_queue), TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
-        )
+        """Whether Temporal has us among those who poll both queues."""
         try:
-            problems = await asyncio.gather(*(self._polls(name, kind) for name, kind in queues))
+            found = await queues(self._client, self._task_queue, timeout_s=limits.READY_LOOK_TIMEOUT_S)
         except RPCError as error:
             return f"Temporal gave no answer: {error.status.name}: {error.message}"
-        return next((problem for problem in problems if problem is not None), None)
-
-    async def _polls(self, name: str, kind: TaskQueueType.ValueType) -> str | None:
-        """Whether Temporal has us among those who poll a queue. It keeps those who went away for some minutes."""
-        answer = await self._client.workflow_service.describe_task_queue(
-            DescribeTaskQueueRequest(
-                namespace=self._client.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind
-            ),
-            timeout=_TIMEOUT,
-        )
-        since = datetime.now(UTC) - timedelta(seconds=limits.POLLER_SEEN_S)
         mine = self._client.service_client.config.identity
-        if any(each.identity == mine and each.last_access_time.ToDatetime(UTC) > since for each in answer.pollers):
-            return None
-        return f"Temporal does not see this worker poll the task queue {name}"
+        unseen = [queue.name for queue in found if mine not in {poller.identity for poller in queue.pollers}]
+        return f"Temporal does not see this worker poll the task queue {unseen[0]}" if unseen else None

@@ -1,4 +1,4 @@
-"""What `show`, `status` and `resolve --list` look like on a terminal. Whatever came from outside is printed as plain text."""
+"""What `show` and `resolve --list` look like on a terminal. Whatever came from outside is printed as plain text."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,6 @@ from rich.text import Text
 from activities.ledger import Waiting
 from operations import show, waiting
 from operations.show import Seen
-from operations.status import PartitionStatus, Status
 from operations.telling import Discretion, age, amount, printable
 from operations.web_ui import WebUi
 from recharge.outcome import FINAL_STATES, State
@@ -44,10 +43,10 @@ def show_list(out: Console, found: Sequence[Waiting], discretion: Discretion, we
         money = f"{amount(each.amount) or '?'} {each.currency or ''}".rstrip()
         numbers = f"{discretion.phone(each.donor)} → {discretion.phone(each.receiver)}"
         out.print(head, soft_wrap=True)
-        out.print(_plain(f"  {each.operation_type or 'record'} {money}, {numbers}"), soft_wrap=True)
-        out.print(_plain(f"  why: {discretion.text(each.reason)}"), soft_wrap=True)
-        out.print(_plain(f"  the provider last said: {discretion.text(each.last_said) or 'nothing'}"), soft_wrap=True)
-        out.print(_plain(f"  {waiting.command(each)}"), soft_wrap=True)
+        out.print(plain(f"  {each.operation_type or 'record'} {money}, {numbers}"), soft_wrap=True)
+        out.print(plain(f"  why: {discretion.text(each.reason)}"), soft_wrap=True)
+        out.print(plain(f"  the provider last said: {discretion.text(each.last_said) or 'nothing'}"), soft_wrap=True)
+        out.print(plain(f"  {waiting.command(each)}"), soft_wrap=True)
         _print_link(out, None if web_ui is None else web_ui.link(each.workflow_id), indent="  ")
 
 
@@ -59,7 +58,7 @@ def show_record(out: Console, seen: Seen, discretion: Discretion) -> None:
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(seen, told, record):
         if value is not None:
-            facts.add_row(Text(name, "dim"), _plain(str(value)))
+            facts.add_row(Text(name, "dim"), plain(str(value)))
     out.print(facts)
     _print_link(out, told["web_ui_url"])
     _table(
@@ -151,7 +150,7 @@ def _table(
         table.add_column("since then")
     for row, addition in zip(rows, added, strict=True):
         cells = [_cell(column, row[column]) for column in columns]
-        table.add_row(*(_plain(cell) for cell in [*cells, *([addition] if any(added) else [])]))
+        table.add_row(*(plain(cell) for cell in [*cells, *([addition] if any(added) else [])]))
     out.print(table)
 
 
@@ -166,71 +165,10 @@ def _moment(iso: str) -> str:
     return iso.replace("T", " ")[: len("2026-01-31 23:59:59.999")]
 
 
-def show_status(out: Console, status: Status, discretion: Discretion) -> None:
-    """The whole service on one screen."""
-    for part in ("kafka", "ledger", "temporal"):
-        problem = status.problems.get(part)
-        out.print(Text.assemble(f"{part}: ", ("up", "green") if problem is None else (printable(problem), "bold red")))
-    _intake_and_provider(out, status, discretion)
-    if status.schema_is_current is not None:
-        out.print(f"ledger's schema: {'current' if status.schema_is_current else 'not current, run: recharge migrate'}")
-    table = Table()
-    for column in ("partition", "committed", "end", "lag", "blocked by"):
-        table.add_column(column, justify="left" if column == "blocked by" else "right")
-    for each in status.partitions:
-        numbers = (each.partition, "-" if each.committed is None else each.committed, each.end, each.lag)
-        table.add_row(*map(str, numbers), _plain(_blocked(each)))
-    if status.partitions:
-        out.print(table)
-    counts = [f"{state} {count}" for state, count in status.states.items() if count]
-    out.print("records: " + (", ".join(counts) or "none"))
-    if status.waiting:
-        out.print(Text("Waits for a person:", "bold"))
-        show_list(out, status.waiting, discretion, status.web_ui)
-
-
-def _intake_and_provider(out: Console, status: Status, discretion: Discretion) -> None:
-    """Whether nothing new is started, and whether it is the provider that carries nothing out."""
-    if status.pause is not None:
-        said = printable(discretion.text(str(status.pause)) or "")
-        out.print(Text.assemble("intake: ", (f"paused {said}", "bold magenta")), soft_wrap=True)
-    elif status.is_paused is not None:
-        out.print("intake: not paused")
-    if "ledger" in status.problems:
-        return
-    if not status.trouble:
-        out.print("provider: no record is being retried")
-        return
-    records = sum(each.records for each in status.trouble)
-    out.print(
-        Text.assemble("provider: ", (f"{records} record{'s' * (records > 1)} being retried", "bold red")),
-        soft_wrap=True,
-    )
-    for each in status.trouble:
-        said = printable(discretion.text(each.newest) or "nothing")
-        out.print(_plain(f"  {each.records} {each.outcome}, newest: {said}"), soft_wrap=True)
-
-
-def _blocked(each: PartitionStatus) -> str:
-    blocker = each.blocker
-    if blocker is None:
-        return ""
-    state = "not begun" if blocker.state is None else blocker.state.value
-    since = "" if blocker.age_s is None else f" for {age(blocker.age_s)}"
-    ended = (
-        f"; its workflow is {blocker.run.status}: recharge resolve" if blocker.run and blocker.run.ended_early else ""
-    )
-    bound = (
-        f"; {each.final_distance} offsets are final beyond it, so the partition is not read"
-        if each.is_at_final_distance
-        else ""
-    )
-    return f"{blocker.workflow_id} ({state}{since}{ended}{bound})"
-
-
 def _state(state: State) -> tuple[str, str]:
     return state.value, _STATE_STYLES[state]
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
+    """A text of somebody else's, without anything that would steer the terminal."""
     return Text(printable(text))

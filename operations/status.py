@@ -8,9 +8,10 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.ledger import LedgerError, LedgerNotMigrated, Reports, Standing, Trouble, Waiting
-from ingest.kafka import Cluster, Edge
+from ingest.kafka import Cluster, Edge, GroupMember
 from ingest.kafka_words import KafkaProblem
 from ingest.pause import Pause
+from operations.pollers import Poller, queues
 from operations.runs import Run, newest_run
 from operations.switch import standing as standing_pause
 from operations.telling import Discretion, Json, time
@@ -73,6 +74,10 @@ class Status:
     """Where to look at a workflow, where we know the address."""
     problems: dict[str, str] = field(default_factory=dict)
     """By the part that has one: kafka, ledger, temporal."""
+    workers: list[Poller] | None = None
+    """The workers that poll both task queues; None where Temporal could not be asked."""
+    intakes: list[GroupMember] | None = None
+    """The ingesters that are in the group; None where Kafka could not be asked."""
     schema_is_current: bool | None = None
     """Whether the ledger's tables are those of this release; None where that could not be asked."""
 
@@ -87,13 +92,15 @@ class _Offsets:
     end: int
 
 
-async def gather(kafka: KafkaSettings, ledger: Reports, client: Client | None, temporal_problem: str | None) -> Status:
+async def gather(
+    kafka: KafkaSettings, ledger: Reports, client: Client | None, temporal_problem: str | None, task_queue: str
+) -> Status:
     """Ask each part, and go on with the others where one gives no answer."""
     status = Status()
     if temporal_problem is not None:
         status.problems["temporal"] = temporal_problem
     offsets, _, _ = await asyncio.gather(
-        _offsets(kafka, status), _ledger(ledger, status), _intake(client, kafka.source, status)
+        _offsets(kafka, status), _ledger(ledger, status), _temporal(client, kafka.source, task_queue, status)
     )
     behind = {each.partition: each.next_offset for each in offsets if each.end > each.next_offset}
     standing: dict[int, Standing] = {}
@@ -122,6 +129,7 @@ async def _offsets(kafka: KafkaSettings, status: Status) -> list[_Offsets]:
             committed = await cluster.committed(partitions)
             begins = await cluster.offsets(partitions, Edge.EARLIEST)
             ends = await cluster.offsets(partitions, Edge.END)
+            status.intakes = await cluster.members()
     except KafkaProblem as problem:
         status.problems["kafka"] = str(problem)
         return []
@@ -144,12 +152,15 @@ async def _ledger(ledger: Reports, status: Status) -> None:
         status.problems["ledger"] = str(problem)
 
 
-async def _intake(client: Client | None, source: str, status: Status) -> None:
+async def _temporal(client: Client | None, source: str, task_queue: str, status: Status) -> None:
     if client is None:
         return
     try:
         status.pause = await standing_pause(client, source)
         status.is_paused = status.pause is not None
+        workflows, calls = await queues(client, task_queue, timeout_s=limits.RPC_TIMEOUT_S)
+        sending = {poller.identity for poller in calls.pollers}
+        status.workers = [poller for poller in workflows.pollers if poller.identity in sending]
     except RPCError as error:
         status.problems["temporal"] = _no_answer(error)
 
@@ -205,9 +216,17 @@ def as_json(status: Status, discretion: Discretion) -> dict[str, Json]:
                 for each in status.trouble
             ],
         },
+        "workers": None if status.workers is None else [_worker(each) for each in status.workers],
+        "intakes": None
+        if status.intakes is None
+        else [{"name": each.name, "host": each.host} for each in status.intakes],
         "schema_is_current": status.schema_is_current,
         "problems": dict(status.problems),
     }
+
+
+def _worker(each: Poller) -> dict[str, Json]:
+    return {"identity": each.identity, "release": each.release, "last_seen_s": round(each.last_seen_s, 3)}
 
 
 def _intake_as_json(status: Status, discretion: Discretion) -> dict[str, Json]:

@@ -312,6 +312,9 @@ LOOP_STALLED_S = 120.0
 """The intake's loop comes round several times a second, and more slowly in a rebalance over many partitions. When it has not for so long,
 it hangs, and only a restart helps."""
 
+STATUS_WATCH_S = 2.0
+"""How often `recharge status --watch` looks. A look costs a few questions to each server."""
+
 HTTP_CONNECTIONS_MAX = 20
 """Open connections to the address of metrics and health. Prometheus and a probe are two."""
 

@@ -4,7 +4,7 @@ This package is the one importer of aiokafka. Its errors leave it as a KafkaProb
 since several of aiokafka's own would wait without limit, and no setting is left to a default where money depends on it.
 """
 
-from ingest.kafka.cluster import Cluster, Edge
+from ingest.kafka.cluster import Cluster, Edge, GroupMember
 from ingest.kafka.connection import find_broker
 from ingest.kafka.reader import KafkaRecord, RecordReader
 from ingest.kafka.scan import Span, TopicScan, scan
@@ -13,6 +13,7 @@ from ingest.kafka.writer import RecordWriter, Written
 __all__ = [
     "Cluster",
     "Edge",
+    "GroupMember",
     "KafkaRecord",
     "RecordReader",
     "RecordWriter",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +42,14 @@ class Edge(IntEnum):
 
     EARLIEST = -2
     END = -1
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """One member of the consumer group: its group instance id, or a client's name where it has none, and its host's address."""
+
+    name: str
+    host: str
 
 
 class Cluster:
@@ -131,15 +140,20 @@ class Cluster:
 
     async def host_of_instance(self, instance_id: str) -> str | None:
         """The host of the group's member that bears this instance id, or None where there is no such member."""
+        members = await self.members()
+        return next((each.host for each in members if each.name == instance_id), None)
+
+    async def members(self) -> list[GroupMember]:
+        """Who is in the group now."""
         group = self._settings.group_id
         async with self._calling("asking for the group's members", "Describe", f"group {group!r}"):
             response = await self._ask_coordinator(DescribeGroupsRequest([group]))
-            for described in response.groups:
-                for member_id, _, host, *_ in described[5]:
-                    # The broker makes a static member's id of its instance id, a hyphen and a UUID.
-                    if member_id[: -_UUID_CHARS - 1] == instance_id:
-                        return str(host)
-        return None
+            return [
+                # The broker makes a member's id of its instance id, or else of its client id, a hyphen and a UUID.
+                GroupMember(member_id[: -_UUID_CHARS - 1], str(host).removeprefix("/"))
+                for described in response.groups
+                for member_id, _, host, *_ in described[5]
+            ]
 
     async def _ask_coordinator(self, request: Any) -> Any:  # noqa: ANN401  # aiokafka's requests and answers have no types
         """Ask the group's coordinator, until there is one: a new cluster, and one whose leaders move, has none for a moment."""

@@ -1,20 +1,31 @@
-"""What real processes show to Prometheus and to Temporal. How readiness follows the servers, is tested with their bad days."""
+"""What real processes show to Prometheus, and `status` to a person. How readiness follows the servers is tested with their bad days."""
+
+import asyncio
+import os
+import select
+import signal
+import sys
+from collections.abc import Mapping
 
 import pytest
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
 from app.observed import release
 from devstack.processes import wait_until
+from devstack.server import minimal_environment
 from devstack.stack import Devstack
+from recharge import limits
 from tests.conftest import SiteMaker
+from tests.support.command import AS_A_MODULE, ask
 from tests.support.deployment import make_current
 from tests.support.http import Ports, listening, metrics, until_ready
 from tests.support.intake import FINAL_TIMEOUT_S
 from tests.support.records import value
 from tests.support.service import Service, killed, stopped, until_logged
+
+ALTERNATE_SCREEN = "\x1b[?1049h"
+LEAVE_ALTERNATE_SCREEN = "\x1b[?1049l"
+SHOW_CURSOR = "\x1b[?25h"
 
 
 @pytest.fixture
@@ -99,16 +110,64 @@ async def test_an_address_that_is_taken_is_told_in_one_line(service: Service) ->
         assert line.startswith(f"recharge: RECHARGE_HTTP__{name}=127.0.0.1:{taken} cannot be listened on: ")
 
 
-async def test_temporal_knows_which_release_polls_where(service: Service, ports: Ports) -> None:
+async def test_status_tells_who_works_with_which_release_and_goes_on_looking_until_ctrl_c(
+    service: Service, ports: Ports
+) -> None:
     worker = service.site.spawn("worker", env=listening(ports[0]))
     await until_ready(ports[0], worker)
-    answer = await service.client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=service.client.namespace,
-            task_queue=TaskQueue(name=service.site.task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
+    told, shown = await asyncio.gather(
+        ask("status", "--json", environment=service.site.environment),
+        ask("status", environment=service.site.environment),
     )
-    (identity,) = {poller.identity for poller in answer.pollers}
-    assert identity.startswith(f"recharge@{release()} {worker.pid}@")
+    (poller,) = told.json()["workers"]
+    assert poller["identity"].startswith(f"recharge@{release()} {worker.pid}@")
+    assert poller["release"] == release()
+    assert 0 <= poller["last_seen_s"] < limits.POLLER_SEEN_S
+    assert told.json()["intakes"] == []
+    assert f"1 poll: {poller['identity']}" in shown.out
+    assert "none is in the group, so nothing is read" in shown.out
+    screen, status = await watched(service.site.environment, until=poller["identity"])
+    assert status == 0
+    # The screen is a page of its own, and what was on the terminal before is back at the end.
+    assert screen.count(ALTERNATE_SCREEN) == 1
+    assert screen.rstrip().endswith((LEAVE_ALTERNATE_SCREEN, SHOW_CURSOR))
+    assert "Traceback" not in screen
     await stopped([worker])
+
+
+async def watched(environment: Mapping[str, str], until: str) -> tuple[str, int]:
+    """What `recharge status --watch` shows on a terminal until this text stands there twice and Ctrl-C is typed; its exit status."""
+    master, terminal = os.openpty()
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, *AS_A_MODULE, "status", "--watch"),
+        env=minimal_environment(TERM="xterm", COLUMNS="200", LINES="50") | dict(environment),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    screen = bytearray()
+
+    def take(wait_s: float) -> bool:
+        """Take in what was written; False at its end."""
+        ready, _, _ = select.select([master], [], [], wait_s)
+        try:
+            chunk = os.read(master, 65536) if ready else b""
+        except OSError:
+            return False
+        screen.extend(chunk)
+        return True
+
+    try:
+        async with asyncio.timeout(FINAL_TIMEOUT_S):
+            while screen.count(until.encode()) < 2:
+                assert await asyncio.to_thread(take, 1.0), screen.decode()
+            command.send_signal(signal.SIGINT)
+            while await asyncio.to_thread(take, 0.2) and command.returncode is None:
+                pass
+            return screen.decode(), await command.wait()
+    finally:
+        if command.returncode is None:
+            command.kill()
+            await command.wait()
+        os.close(master)

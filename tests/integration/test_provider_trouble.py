@@ -16,8 +16,8 @@ from app.logging import mask_text
 from devstack.processes import ManagedProcess, wait_until
 from devstack.simulator.client import Rule
 from devstack.stack import Devstack
-from operations import screens, switch
 from operations import status as statuses
+from operations import status_screen, switch
 from operations.status import Status
 from operations.telling import Discretion
 from recharge import instruments, limits
@@ -45,7 +45,7 @@ async def status_of(service: Service) -> Status:
     settings = load(StatusEnvironment, service.site.environment)
     ledger = OperatorLedger(settings.mysql.url.get_secret_value(), connections_max=1)
     try:
-        return await statuses.gather(settings.kafka, ledger, service.client, None)
+        return await statuses.gather(settings.kafka, ledger, service.client, None, service.site.task_queue)
     finally:
         await ledger.close()
 
@@ -53,7 +53,7 @@ async def status_of(service: Service) -> Status:
 def screen(status: Status) -> str:
     """What a person sees of it."""
     out = io.StringIO()
-    screens.show_status(Console(file=out, width=200, highlight=False), status, DISCRETION)
+    status_screen.show_status(Console(file=out, width=200, highlight=False), status, DISCRETION)
     return out.getvalue()
 
 

@@ -1,0 +1,72 @@
+"""Who works: the processes that poll the workers' task queues, by the names that they give themselves."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+
+from recharge import limits
+from recharge.contract import calls_task_queue
+
+_RELEASE = re.compile(r"recharge@(?P<release>\S+) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Poller:
+    """One process that polls."""
+
+    identity: str
+    """`recharge@VERSION PID@HOST`, where it is one of ours."""
+    last_seen_s: float
+    """How long ago its last poll began, by Temporal's clock and this machine's. A poll lasts a minute where there is nothing to do."""
+
+    @property
+    def release(self) -> str | None:
+        """The release that runs there; None where it does not say."""
+        found = _RELEASE.match(self.identity)
+        return None if found is None else found["release"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One task queue of the workers, and who polls it."""
+
+    name: str
+    pollers: Sequence[Poller]
+
+
+async def queues(client: Client, task_queue: str, *, timeout_s: float) -> Sequence[Queue]:
+    """The queue of the workflows and that of the calls, each with those who were seen there lately.
+
+    Temporal keeps those who went away for some minutes; they are left out.
+
+    Raises RPCError where Temporal does not answer.
+    """
+    asked = (
+        (task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
+        (calls_task_queue(task_queue), TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
+    )
+    return await asyncio.gather(*(_queue(client, name, kind, timeout_s) for name, kind in asked))
+
+
+async def _queue(client: Client, name: str, kind: TaskQueueType.ValueType, timeout_s: float) -> Queue:
+    answer = await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name=name), task_queue_type=kind),
+        timeout=timedelta(seconds=timeout_s),
+    )
+    now = datetime.now(UTC)
+    seen = [
+        Poller(each.identity, max(0.0, (now - each.last_access_time.ToDatetime(UTC)).total_seconds()))
+        for each in answer.pollers
+    ]
+    return Queue(name, sorted((each for each in seen if each.last_seen_s < limits.POLLER_SEEN_S), key=_by_name))
+
+
+def _by_name(poller: Poller) -> str:
+    return poller.identity

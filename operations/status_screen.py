@@ -1,0 +1,113 @@
+"""What `status` looks like on a terminal, once or again and again. Whatever came from outside is printed as plain text."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from operations.screens import plain, show_list
+from operations.status import PartitionStatus, Status
+from operations.telling import Discretion, age, printable
+
+
+@contextmanager
+def live(out: Console) -> Iterator[Callable[[Status, Discretion], None]]:
+    """A whole screen that shows the newest status. What was on the terminal before is there again afterwards."""
+    with Live(Text("looking …"), console=out, screen=True, auto_refresh=False) as screen:
+
+        def show(status: Status, discretion: Discretion) -> None:
+            drawn = io.StringIO()
+            page = Console(file=drawn, width=out.width, force_terminal=True, highlight=False)
+            page.print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, again in a moment; Ctrl-C ends it", style="dim")
+            show_status(page, status, discretion)
+            screen.update(Text.from_ansi(drawn.getvalue()), refresh=True)
+
+        yield show
+
+
+def show_status(out: Console, status: Status, discretion: Discretion) -> None:
+    """The whole service on one screen."""
+    for part in ("kafka", "ledger", "temporal"):
+        problem = status.problems.get(part)
+        out.print(Text.assemble(f"{part}: ", ("up", "green") if problem is None else (printable(problem), "bold red")))
+    _processes(out, status)
+    _intake_and_provider(out, status, discretion)
+    if status.schema_is_current is not None:
+        out.print(f"ledger's schema: {'current' if status.schema_is_current else 'not current, run: recharge migrate'}")
+    table = Table()
+    for column in ("partition", "committed", "end", "lag", "blocked by"):
+        table.add_column(column, justify="left" if column == "blocked by" else "right")
+    for each in status.partitions:
+        numbers = (each.partition, "-" if each.committed is None else each.committed, each.end, each.lag)
+        table.add_row(*map(str, numbers), plain(_blocked(each)))
+    if status.partitions:
+        out.print(table)
+    counts = [f"{state} {count}" for state, count in status.states.items() if count]
+    out.print("records: " + (", ".join(counts) or "none"))
+    if status.waiting:
+        out.print(Text("Waits for a person:", "bold"))
+        show_list(out, status.waiting, discretion, status.web_ui)
+
+
+def _processes(out: Console, status: Status) -> None:
+    """Who works and who reads, and which releases run."""
+    if status.workers is not None:
+        names = ", ".join(printable(each.identity) for each in status.workers)
+        none = ("none polls the task queues, so nothing is carried out", "bold red")
+        out.print(
+            Text.assemble("workers: ", (f"{len(status.workers)} poll: {names}", "") if names else none), soft_wrap=True
+        )
+        releases = sorted({each.release for each in status.workers if each.release is not None})
+        if len(releases) > 1:
+            out.print(Text(f"releases: {', '.join(releases)} run beside each other", "bold magenta"), soft_wrap=True)
+    if status.intakes is not None:
+        names = ", ".join(f"{printable(each.name)} at {printable(each.host)}" for each in status.intakes)
+        none = ("none is in the group, so nothing is read", "bold red")
+        out.print(
+            Text.assemble("intakes: ", (f"{len(status.intakes)} in the group: {names}", "") if names else none),
+            soft_wrap=True,
+        )
+
+
+def _intake_and_provider(out: Console, status: Status, discretion: Discretion) -> None:
+    """Whether nothing new is started, and whether it is the provider that carries nothing out."""
+    if status.pause is not None:
+        said = printable(discretion.text(str(status.pause)) or "")
+        out.print(Text.assemble("intake: ", (f"paused {said}", "bold magenta")), soft_wrap=True)
+    elif status.is_paused is not None:
+        out.print("intake: not paused")
+    if "ledger" in status.problems:
+        return
+    if not status.trouble:
+        out.print("provider: no record is being retried")
+        return
+    records = sum(each.records for each in status.trouble)
+    out.print(
+        Text.assemble("provider: ", (f"{records} record{'s' * (records > 1)} being retried", "bold red")),
+        soft_wrap=True,
+    )
+    for each in status.trouble:
+        said = printable(discretion.text(each.newest) or "nothing")
+        out.print(plain(f"  {each.records} {each.outcome}, newest: {said}"), soft_wrap=True)
+
+
+def _blocked(each: PartitionStatus) -> str:
+    blocker = each.blocker
+    if blocker is None:
+        return ""
+    state = "not begun" if blocker.state is None else blocker.state.value
+    since = "" if blocker.age_s is None else f" for {age(blocker.age_s)}"
+    ended = (
+        f"; its workflow is {blocker.run.status}: recharge resolve" if blocker.run and blocker.run.ended_early else ""
+    )
+    bound = (
+        f"; {each.final_distance} offsets are final beyond it, so the partition is not read"
+        if each.is_at_final_distance
+        else ""
+    )
+    return f"{blocker.workflow_id} ({state}{since}{ended}{bound})"
