@@ -53,6 +53,8 @@ check: $(INSTALLED) ## Lint, types, architecture, deployment files.
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/kubernetes-validate --strict --quiet -k 1.35 deploy/kubernetes/*.yaml
+	@$(BIN)/python -m devstack.promtool check rules deploy/prometheus/alerts.yml
+	@$(BIN)/python -m devstack.promtool test rules deploy/prometheus/alerts_test.yml
 
 format: $(INSTALLED) ## Format the code.
 	@$(BIN)/ruff check --fix-only -q $(PACKAGES)
