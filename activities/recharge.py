@@ -14,6 +14,7 @@ from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError, LedgerUnavailable, Opened
 from activities.profile import Answer, Call
 from activities.provider import Provider, boottime_s
+from activities.record_result import tell_final
 from recharge import instruments, limits, telemetry, tracing
 from recharge.contract import RECHARGE_ACTIVITY, Finding, RechargeTask, RecordInput
 from recharge.outcome import State
@@ -74,7 +75,7 @@ class Recharge:
         )
         finding = await self._close(record, opened, answer)
         if finding.is_recorded:
-            log.info("record final", workflow_id=record.workflow_id, state=finding.state, reason=finding.reason)
+            tell_final(record, finding.result(record.fingerprint))
         if finding.state is State.SENDING:
             # Nothing was carried out, or the provider ignores a repetition: it is sent again, but not without a pause.
             return replace(finding, state=State.RETRYING, said=answer.said, status=answer.status)

@@ -7,7 +7,7 @@ from activities.failures import from_ledger
 from activities.heartbeats import heartbeats
 from activities.ledger import Ledger, LedgerError
 from recharge import instruments, telemetry
-from recharge.contract import RECORD_RESULT_ACTIVITY, RechargeResult, ResultTask
+from recharge.contract import RECORD_RESULT_ACTIVITY, RechargeResult, RecordInput, ResultTask
 from recharge.outcome import ResolvedBy
 
 log = structlog.get_logger(__name__)
@@ -27,6 +27,11 @@ class RecordResult:
                 result = await self._ledger.record_result(task.record, task.finding)
         except LedgerError as error:
             raise from_ledger(error) from error
-        telemetry.count(instruments.RECORDS_FINAL, result.state, result.resolved_by or ResolvedBy.INTAKE)
-        log.info("record final", workflow_id=task.record.workflow_id, state=result.state, reason=result.reason)
+        tell_final(task.record, result)
         return result
+
+
+def tell_final(record: RecordInput, result: RechargeResult) -> None:
+    """Count and log a record that is final in the ledger now, whichever step wrote that."""
+    telemetry.count(instruments.RECORDS_FINAL, result.state, result.resolved_by or ResolvedBy.INTAKE)
+    log.info("record final", workflow_id=record.workflow_id, state=result.state, reason=result.reason)

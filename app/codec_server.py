@@ -8,13 +8,10 @@ logged.
 import asyncio
 import contextlib
 import hmac
-import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 import structlog
-import uvicorn
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -25,6 +22,7 @@ from starlette.routing import Route
 from temporalio.api.common.v1 import Payload, Payloads
 
 from app.environment import CodecServerEnvironment
+from app.http import Tls, serving
 from app.process import CannotServe
 from recharge import limits
 from recharge.codec_settings import CodecServerSettings
@@ -34,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 _Work = Callable[[Sequence[Payload]], Awaitable[list[Payload]]]
 _NAMESPACE_HEADER: Final = "x-namespace"
-_DRAIN_TIMEOUT_S: Final = 5
+_PREFIX: Final = "RECHARGE_CODEC_SERVER__"
 
 
 class _RefusedError(Exception):
@@ -134,67 +132,26 @@ def _parsed(body: bytes) -> Sequence[Payload]:
         raise _RefusedError(400, "the body must be Temporal's payloads as JSON") from None
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, whose signals are the process's own matter."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def run(settings: CodecServerEnvironment, namespace: str, stop: asyncio.Event) -> None:
     """Serve until `stop` is set.
 
-    Raises CannotServe where there is no key, or the address or the certificate cannot be used.
+    Raises CannotServe where there is no key, and HttpProblem where the address or the certificate cannot be used.
     """
     if not settings.temporal.keys:
         raise CannotServe("RECHARGE_TEMPORAL__PAYLOAD_KEYS is missing: without a key nothing can be decrypted")
-    server = CodecServer(AesGcmCodec(settings.temporal.keys), settings.codec_server.token.get_secret_value(), namespace)
-    serving = _Server(_config(settings, server.application(settings.temporal.web_ui_origin)))
-    task = asyncio.create_task(serving.serve(sockets=[_listening(settings.codec_server)]))
-    log.info("codec server is listening", address=settings.codec_server.listen, namespace=namespace)
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        serving.should_exit = True
-        await task
-    finally:
-        stopping.cancel()
+    given = settings.codec_server
+    server = CodecServer(AesGcmCodec(settings.temporal.keys), given.token.get_secret_value(), namespace)
+    application = server.application(settings.temporal.web_ui_origin)
+    connections_max = limits.CODEC_REQUESTS_MAX * 4
+    async with serving(
+        application, given.address, f"{_PREFIX}LISTEN", tls=_tls(given), connections_max=connections_max
+    ):
+        log.info("codec server is listening", address=given.listen, namespace=namespace)
+        await stop.wait()
     log.info("codec server has stopped")
 
 
-def _config(settings: CodecServerEnvironment, application: Starlette) -> uvicorn.Config:
-    cert, key = settings.codec_server.cert_file, settings.codec_server.key_file
-    config = uvicorn.Config(
-        application,
-        ssl_certfile=cert,
-        ssl_keyfile=key,
-        # Our own log has one form; what was asked for is told by the server above, without addresses or headers.
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        h11_max_incomplete_event_size=64 * limits.KIB,
-        limit_concurrency=limits.CODEC_REQUESTS_MAX * 4,
-        timeout_graceful_shutdown=_DRAIN_TIMEOUT_S,
-    )
-    try:
-        config.load()
-    except (ssl.SSLError, OSError) as error:
-        raise CannotServe(
-            f"RECHARGE_CODEC_SERVER__CERT_FILE and __KEY_FILE cannot be used together: {error.strerror or error}"
-        ) from error
-    if config.ssl is not None:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    return config
-
-
-def _listening(listen: CodecServerSettings) -> socket.socket:
-    host, port = listen.address
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise CannotServe(
-            f"RECHARGE_CODEC_SERVER__LISTEN={listen.listen} cannot be listened on: {error.strerror or error}"
-        ) from error
+def _tls(given: CodecServerSettings) -> Tls | None:
+    if given.cert_file is None or given.key_file is None:
+        return None
+    return Tls(given.cert_file, given.key_file, f"{_PREFIX}CERT_FILE and __KEY_FILE")

@@ -1,13 +1,15 @@
-"""Our HTTP server: /metrics, /healthz and /readyz of one process, on its own event loop, so that one that hangs answers nothing."""
+"""Our HTTP server, on the process's own event loop, so that one that hangs answers nothing; and /metrics, /healthz and /readyz."""
 
 import asyncio
 import contextlib
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
-import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -17,8 +19,6 @@ from starlette.routing import Route
 from app.http_problem import HttpProblem
 from app.logging import mask_text
 from recharge import limits
-
-log = structlog.get_logger(__name__)
 
 Answer = Callable[[], tuple[bool, Mapping[str, object]]]
 """Whether all is well, and the body that says so."""
@@ -46,30 +46,32 @@ def _answered(is_well: bool, body: Mapping[str, object]) -> Response:  # noqa: F
     return Response(text, status_code=200 if is_well else 503, media_type="application/json")
 
 
-@asynccontextmanager
-async def serving(app: Starlette, address: tuple[str, int], setting: str) -> AsyncIterator[None]:
-    """Serve while the body runs. `setting` is the variable that gave the address.
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What a server proves itself by. `settings` names the variables that gave the files."""
 
-    Raises HttpProblem where the address cannot be listened on.
+    cert_file: Path
+    key_file: Path
+    settings: str
+
+
+@asynccontextmanager
+async def serving(
+    app: Starlette,
+    address: tuple[str, int],
+    setting: str,
+    *,
+    tls: Tls | None = None,
+    connections_max: int = limits.HTTP_CONNECTIONS_MAX,
+) -> AsyncIterator[None]:
+    """Serve while the body runs, by TLS where there is a certificate. `setting` is the variable that gave the address.
+
+    Raises HttpProblem where the address cannot be listened on, or the certificate cannot be used.
     """
-    listening = _listen(address, setting)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            http="h11",
-            server_header=False,
-            limit_concurrency=limits.HTTP_CONNECTIONS_MAX,
-            timeout_keep_alive=limits.HTTP_IDLE_S,
-            timeout_graceful_shutdown=limits.HTTP_STOP_S,
-        )
-    )
+    config = _config(app, tls, connections_max)
+    listening = _listen(address, setting, connections_max)
+    server = _Server(config)
     task = asyncio.create_task(server.serve([listening]))
-    log.info("metrics and health are served", address=f"{address[0]}:{address[1]}")
     try:
         yield
     finally:
@@ -78,7 +80,36 @@ async def serving(app: Starlette, address: tuple[str, int], setting: str) -> Asy
         listening.close()
 
 
-def _listen(address: tuple[str, int], setting: str) -> socket.socket:
+def _config(app: Starlette, tls: Tls | None, connections_max: int) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        ssl_certfile=None if tls is None else tls.cert_file,
+        ssl_keyfile=None if tls is None else tls.key_file,
+        # Our own log has one form, and what is worth telling of a request is told by who answers it, without addresses or headers.
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        h11_max_incomplete_event_size=limits.HTTP_HEAD_BYTES_MAX,
+        server_header=False,
+        limit_concurrency=connections_max,
+        timeout_keep_alive=limits.HTTP_IDLE_S,
+        timeout_graceful_shutdown=limits.HTTP_STOP_S,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        if tls is None:
+            raise
+        raise HttpProblem(f"{tls.settings} cannot be used together: {error.strerror or error}") from error
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return config
+
+
+def _listen(address: tuple[str, int], setting: str, connections_max: int) -> socket.socket:
     host, port = address
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
@@ -88,7 +119,7 @@ def _listen(address: tuple[str, int], setting: str) -> socket.socket:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(where)
-            listening.listen(limits.HTTP_CONNECTIONS_MAX)
+            listening.listen(connections_max)
         except BaseException:
             listening.close()
             raise

@@ -8,11 +8,15 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from importlib.metadata import version
 
+import structlog
+
 from app.deployment import Deployment
 from app.health import Health, health_answer, ready_answer
 from recharge import instruments, telemetry
 from recharge.settings import HttpSettings
 from recharge.telemetry import Of, Reading
+
+log = structlog.get_logger(__name__)
 
 INTAKE = "intake"
 WORKER = "worker"
@@ -79,6 +83,7 @@ async def observed(
         ready=lambda: ready_answer(health),
     )
     async with serving(app, settings.address, "RECHARGE_HTTP__LISTEN"):
+        log.info("metrics and health are served", address=settings.listen)
         telemetry.bind(exposition)
         try:
             yield health

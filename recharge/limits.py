@@ -318,6 +318,9 @@ STATUS_WATCH_S = 2.0
 HTTP_CONNECTIONS_MAX = 20
 """Open connections to the address of metrics and health. Prometheus and a probe are two."""
 
+HTTP_HEAD_BYTES_MAX = 64 * KIB
+"""The longest head of a request."""
+
 HTTP_IDLE_S = 30
 """How long a connection may be kept open without a request: whole seconds, as the server has it."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from app.codec_server import run
 from app.environment import CodecServerEnvironment, load
+from app.http_problem import HttpProblem
 from app.process import CannotServe
 from app.setting_problems import SettingsError
 from recharge.settings import TemporalSettings
@@ -44,7 +45,7 @@ def test_wrong_settings_are_refused_by_name(settings: dict[str, str], why: str) 
 
 
 async def refusal(settings: dict[str, str]) -> str:
-    with pytest.raises(CannotServe) as caught:
+    with pytest.raises((CannotServe, HttpProblem)) as caught:
         await run(load(CodecServerEnvironment, settings), "default", asyncio.Event())
     return str(caught.value)
 
