@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import secrets
 import shutil
@@ -85,7 +86,7 @@ def _tell(campaign: Campaign, result: Result, folder: Path, console: Console) ->
         console.print(f"  BROKEN {problem}", markup=False)
     console.print(f"\nseed {result.seed}; around the first of them:", markup=False)
     for line in campaign.around_first_problem(result)[:_LINES_MAX]:
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {json.dumps(line)}", markup=False)
     console.print(f"\nTimeline and logs: {folder}\nAgain: {campaign.plan.command}", markup=False)
 
 

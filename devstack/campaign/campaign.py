@@ -84,51 +84,60 @@ class Campaign:
 
     async def run(self) -> Result:
         """Carry the plan out, bring everything to its end, and judge it."""
-        plan, stack = self.plan, self._stack
+        plan = self.plan
         began_s = time.monotonic()
         site = await self._make_site()
         result = Result(plan.seed, len(plan.records), len(plan.faults), shape=_told(plan))
-        async with AsyncExitStack() as cleanup:
-            timeline = self.timeline = cleanup.enter_context(Timeline(site.folder / "timeline.jsonl"))
+        with Timeline(site.folder / "timeline.jsonl") as timeline:
+            self.timeline = timeline
             timeline.note("plan", command=plan.command, shape=result.shape)
-            wires = [
-                await cleanup.enter_async_context(DisturbedWire(*servers(stack, listener)))
-                for listener in stack.kafka.proxied
-            ]
-            environments = [dict(through(wire, stack, site)) for wire in wires]
-            can_look_up = plan.shape.duplicate_protection == "lookup"
-            operator = Operator(stack, site, timeline, can_look_up=can_look_up)
-            faketime = await asyncio.to_thread(ensure_faketime, lambda _message: None)
-            clocks = {
-                place.name: OwnClock(faketime, site.folder / f"{place.name}.clock")
-                for place in plan.shape.places
-                if place.has_own_clock
-            }
-
-            def start(place: Place, own: Mapping[str, str]) -> ManagedProcess:
-                env = {**environments[place.wire], **own}
-                return site.spawn(place.command, env=env, without=self._without)
-
-            fleet = await cleanup.enter_async_context(Fleet(plan.shape, start, timeline, clocks))
-            await fleet.until_up()
-            timeline.begin()
-            weather = Weather(stack, fleet, wires, operator, timeline, self._kafka_is_up)
-            async with _in_background(operator.decide_what_waits()):
-                await _together(self._produce(site, timeline), weather.blow(plan.faults))
-                timeline.note("healed")
-                for wire in wires:
-                    wire.calm()
-                await stack.simulator.client.clear_rules()
-                result.problems += await self._drain(site, operator)
-            result.drained_s = round(timeline.now_s, 1)
-            timeline.note("drained")
-            await fleet.stop()
-            result.surprises = fleet.surprises
-            result.decisions = sum(line["what"] == "operator" for line in timeline.lines)
+            async with AsyncExitStack() as cleanup:
+                await self._carry_out(site, timeline, result, cleanup)
+        result.decisions = sum(line["what"] == "operator" for line in timeline.lines)
         await self._judge(site, result)
         result.took_s = round(time.monotonic() - began_s, 1)
         result.records_per_s = round(len(plan.records) / max(result.drained_s, 1.0), 1)
         return result
+
+    async def _carry_out(self, site: Site, timeline: Timeline, result: Result, cleanup: AsyncExitStack) -> None:
+        """Let everything happen that is planned, heal it, and wait until every record has come to its end."""
+        plan, stack = self.plan, self._stack
+        wires = [
+            await cleanup.enter_async_context(DisturbedWire(*servers(stack, listener)))
+            for listener in stack.kafka.proxied
+        ]
+        fleet = await cleanup.enter_async_context(await self._fleet(site, timeline, wires))
+        await fleet.until_up()
+        timeline.begin()
+        can_look_up = plan.shape.duplicate_protection == "lookup"
+        operator = Operator(stack, site, timeline, can_look_up=can_look_up)
+        weather = Weather(stack, fleet, wires, operator, timeline, self._kafka_is_up)
+        async with _in_background(operator.decide_what_waits()):
+            await _together(self._produce(site, timeline), weather.blow(plan.faults))
+            timeline.note("healed")
+            for wire in wires:
+                wire.calm()
+            await stack.simulator.client.clear_rules()
+            result.problems += await self._drain(site, operator)
+        result.drained_s = round(timeline.now_s, 1)
+        timeline.note("drained")
+        await fleet.stop()
+        result.surprises = fleet.surprises
+
+    async def _fleet(self, site: Site, timeline: Timeline, wires: list[DisturbedWire]) -> Fleet:
+        """The service's processes, each behind its wire."""
+        environments = [through(wire, self._stack, site) for wire in wires]
+        library = await asyncio.to_thread(ensure_faketime, lambda _message: None)
+        clocks = {
+            place.name: OwnClock(library, site.folder / f"{place.name}.clock")
+            for place in self.plan.shape.places
+            if place.has_own_clock
+        }
+
+        def start(place: Place, own: Mapping[str, str]) -> ManagedProcess:
+            return site.spawn(place.command, env={**environments[place.wire], **own}, without=self._without)
+
+        return Fleet(self.plan.shape, start, timeline, clocks)
 
     def around_first_problem(self, result: Result) -> list[dict[str, Any]]:
         """The timeline around the first violation: while its record was under way, or the timeline's end where it is about none."""

@@ -1,7 +1,7 @@
 """What a campaign's end is judged by, beside the audit: the provider's own events, and what was written into the logs."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,6 @@ from devstack.campaign.records import accounts_of
 
 EVERYTHING: Final = ""
 """The lane that shares records with every other one."""
-_TOLD_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +80,3 @@ def leaks(files: Iterable[Path], needles: Mapping[str, str]) -> list[str]:
 def _lines(file: Path) -> Iterable[bytes]:
     with file.open("rb") as opened:
         yield from opened
-
-
-def first_problem_first(problems: Sequence[str], ids: Collection[str]) -> str | None:
-    """The record that the first problem is about, where it is about one."""
-    return next((each for problem in problems for each in ids if problem.startswith(f"{each}:")), None)

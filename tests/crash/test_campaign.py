@@ -1,6 +1,6 @@
 """Short campaigns: a service of several processes under faults drawn from a fixed seed keeps every promise, by its own audit.
 
-`make campaign` runs larger ones.
+Seed 12 has both kinds of intake and worker, the order `partition`, and a provider that can be asked. `make campaign` runs larger ones.
 """
 
 from collections.abc import AsyncIterator
@@ -23,9 +23,7 @@ async def stormy_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 
 @pytest.mark.timeout(480)
-@pytest.mark.parametrize(
-    "seed", [3, 4, pytest.param(5, marks=pytest.mark.long), pytest.param(6, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("seed", [12, *(pytest.param(seed, marks=pytest.mark.long) for seed in (3, 4, 5))])
 async def test_whatever_happens_to_it_a_service_keeps_every_promise(stormy_stack: Devstack, seed: int) -> None:
     plan = make_plan(seed, RECORDS, FAULTS)
     campaign = Campaign(stormy_stack, plan)
