@@ -18,6 +18,8 @@ COPY ingest ingest
 COPY operations operations
 COPY app app
 COPY devstack devstack
+COPY deploy/mysql deploy/mysql
+COPY deploy/kafka deploy/kafka
 # The build back end comes out of the same folder, in its pinned version.
 RUN pip wheel --no-index --find-links=/wheelhouse --no-deps --wheel-dir=/wheelhouse .
 

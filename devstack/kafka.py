@@ -12,8 +12,9 @@ from typing import Any, Final
 from aiokafka import ConsumerRecord
 
 from devstack.certificates import Certificates
+from devstack.grants import kafka_rules
 from devstack.install import KafkaInstallation
-from devstack.kafka_access import AccessRule, Operation, Resource, allow
+from devstack.kafka_access import AccessRule, Resource
 from devstack.kafka_admin import KafkaAdmin, Record
 from devstack.kafka_listeners import MECHANISM, ClientCertificate, Listeners, ProxiedListener
 from devstack.processes import ManagedProcess, wait_until
@@ -103,11 +104,14 @@ class KafkaBroker(ManagedServer):
         """
         dead_letters = f"{name}.dlt"
         await self._admin.create_topics({name: config or {}, dead_letters: {}}, {name: partitions, dead_letters: 1})
-        await self._admin.grant(_rules_of_topic(name, dead_letters))
+        await self._grant(kafka_rules(name, ""), Resource.TOPIC)
 
     async def grant_group(self, group: str) -> None:
         """Let the service be a member of a consumer group and commit for it."""
-        await self._admin.grant(allow(SERVICE, Resource.GROUP, group, Operation.READ, Operation.DESCRIBE))
+        await self._grant(kafka_rules("", group), Resource.GROUP)
+
+    async def _grant(self, rules: Iterable[AccessRule], kind: Resource) -> None:
+        await self._admin.grant(rule for rule in rules if rule.resource is kind)
 
     async def produce(self, topic: str, records: Iterable[Record]) -> list[tuple[int, int]]:
         """Write records of (key, value, partition, headers) with `acks=all`; each one's partition and offset."""
@@ -248,13 +252,3 @@ def new_cluster_id() -> str:
     while (cluster_id := base64.urlsafe_b64encode(secrets.token_bytes(_CLUSTER_ID_BYTES)).decode())[0] == "-":
         pass
     return cluster_id.rstrip("=")
-
-
-def _rules_of_topic(name: str, dead_letters: str) -> list[AccessRule]:
-    topic = Resource.TOPIC
-    return [
-        *allow(SERVICE, topic, name, Operation.READ, Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS),
-        # The intake writes dead letters, and the audit reads them.
-        *allow(SERVICE, topic, dead_letters, Operation.WRITE, Operation.READ, Operation.DESCRIBE),
-        *allow(PRODUCER, topic, name, Operation.WRITE, Operation.DESCRIBE),
-    ]

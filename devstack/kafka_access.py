@@ -43,11 +43,6 @@ class AccessRule:
     resource_name: str
 
 
-def allow(user: str, resource: Resource, name: str, *operations: Operation) -> list[AccessRule]:
-    """The rules that let a user do these things to one resource."""
-    return [AccessRule(user, operation, resource, name) for operation in operations]
-
-
 async def grant(admin: AIOKafkaAdminClient, rules: Iterable[AccessRule]) -> None:
     """Make the rules and wait until the broker obeys them; rules that stand already are left as they are.
 

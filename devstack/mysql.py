@@ -1,4 +1,4 @@
-"""A real MySQL server: TLS required, durable as in production, one database with two users for each ledger."""
+"""A real MySQL server: TLS required, durable as in production, one database with three users for each ledger."""
 
 import asyncio
 import re
@@ -15,6 +15,7 @@ import pymysql
 
 from devstack.certificates import Certificates
 from devstack.errors import DevstackError
+from devstack.grants import mysql_statements
 from devstack.install import REDO_LOG_OPTION, MySQLInstallation, mysql_options_as_root
 from devstack.processes import ManagedProcess, wait_until
 from devstack.secrets_file import ensure_secret
@@ -26,16 +27,15 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 _ADMIN: Final = "devstack"
 # MySQL's user names hold 32 characters: a ledger's name and four more.
 _NAME: Final = re.compile(r"[a-z0-9_]{1,28}")
-_SERVICE_RIGHTS: Final = "SELECT, INSERT, UPDATE"
-_MIGRATE_RIGHTS: Final = "CREATE, ALTER, DROP, INDEX, REFERENCES, SELECT, INSERT, UPDATE, DELETE"
 
 
 @dataclass(frozen=True)
 class LedgerUrls:
-    """The two URLs of one ledger: the service's, which may read, add and change rows, and the one for migrations."""
+    """The URLs of one ledger: the service's, which may read, add and change rows, that for migrations, and one that only reads."""
 
     service_url: str
     migrate_url: str
+    reader_url: str
 
 
 class MySQLServer(ManagedServer):
@@ -56,7 +56,7 @@ class MySQLServer(ManagedServer):
         return f"127.0.0.1:{self.port}"
 
     async def create_ledger(self, name: str) -> LedgerUrls:
-        """Make a database with its two users, and return their URLs. Safe to repeat: rows and passwords stay.
+        """Make a database with its users, and return their URLs. Safe to repeat: rows and passwords stay.
 
         Args:
             name: lower-case letters, digits and underscores, 28 at most.
@@ -66,12 +66,11 @@ class MySQLServer(ManagedServer):
         """
         if not _NAME.fullmatch(name):
             raise DevstackError(f"{name!r} cannot name a ledger: use a-z, 0-9 and _, 28 at most.")
-        service, migrate = f"{name}_svc", f"{name}_ddl"
-        await self.execute(f"CREATE DATABASE IF NOT EXISTS {name}")
-        await self._create_user(service, f"{_SERVICE_RIGHTS} ON {name}.*")
-        await self._create_user(migrate, f"{_MIGRATE_RIGHTS} ON {name}.*")
-        await self._grant_delete_of_claims(name, service)
-        return LedgerUrls(self._url(service, name), self._url(migrate, name))
+        users = {ending: f"{name}_{ending}" for ending in ("svc", "ddl", "ro")}
+        passwords = {ending: self._password(user) for ending, user in users.items()}
+        for statement in mysql_statements(name, passwords):
+            await self.execute(statement)
+        return LedgerUrls(*(self._url(user, name) for user in users.values()))
 
     async def execute(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement with all rights and return its rows. For tests and the demo, never for the service."""
@@ -83,27 +82,6 @@ class MySQLServer(ManagedServer):
                     return list(await cursor.fetchall())
             finally:
                 connection.close()
-
-    async def _create_user(self, user: str, rights: str) -> None:
-        password = self._password(user)
-        await self.execute(f"CREATE USER IF NOT EXISTS '{user}'@'127.0.0.1' IDENTIFIED BY '{password}' REQUIRE SSL")
-        await self.execute(f"GRANT {rights} TO '{user}'@'127.0.0.1'")
-
-    async def _grant_delete_of_claims(self, database: str, user: str) -> None:
-        """Let the service delete claims, and nothing else, before the migration has made their table.
-
-        MySQL refuses a right on a table that is not there, but keeps the rights of one that was dropped.
-        """
-        table = f"{database}.request_claims"
-        tables = await self.execute(
-            "SELECT 1 FROM information_schema.tables WHERE table_schema = %s AND table_name = %s",
-            [database, "request_claims"],
-        )
-        if not tables:
-            await self.execute(f"CREATE TABLE {table} (placeholder INT)")
-        await self.execute(f"GRANT DELETE ON {table} TO '{user}'@'127.0.0.1'")
-        if not tables:
-            await self.execute(f"DROP TABLE {table}")
 
     def _password(self, user: str) -> str:
         return ensure_secret(self.folder / "passwords", user)

@@ -13,23 +13,12 @@ from typing import Any
 from app.environment import ProduceEnvironment, load
 from app.setting_problems import SettingsError
 from devstack.errors import DevstackError
-from devstack.kafka import PRODUCER, SERVICE
-from devstack.kafka_access import AccessRule, Operation, Resource, allow
+from devstack.grants import kafka_rules
 from devstack.kafka_admin import KafkaAdmin
 from recharge.settings import KafkaSettings
 
 _READY_TIMEOUT_S = 60.0
 _RETRY_INTERVAL_S = 0.5
-
-
-def rules(topic: str, dead_letter_topic: str, group: str) -> list[AccessRule]:
-    """What the service and the producer may do; all else is refused to them."""
-    return [
-        *allow(SERVICE, Resource.TOPIC, topic, Operation.READ, Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS),
-        *allow(SERVICE, Resource.TOPIC, dead_letter_topic, Operation.WRITE, Operation.READ, Operation.DESCRIBE),
-        *allow(SERVICE, Resource.GROUP, group, Operation.READ, Operation.DESCRIBE),
-        *allow(PRODUCER, Resource.TOPIC, topic, Operation.WRITE, Operation.DESCRIBE),
-    ]
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -56,7 +45,7 @@ async def run(settings: KafkaSettings, partitions: int) -> None:
             await asyncio.sleep(_RETRY_INTERVAL_S)
     topic, dead_letters = settings.topic, settings.dead_letters
     await admin.create_topics({topic: {}, dead_letters: {}}, {topic: partitions, dead_letters: 1})
-    await admin.grant(rules(topic, dead_letters, settings.group_id))
+    await admin.grant(kafka_rules(topic, settings.group_id, dead_letters))
     sys.stdout.write(f"ready: topic {topic}, dead letters {dead_letters}, group {settings.group_id}\n")
 
 

@@ -15,6 +15,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.protocol.admin import DescribeAclsRequest
 from ruamel.yaml import YAML
 
+from devstack.grants import kafka_rules
 from devstack.install import ensure_kafka
 from devstack.kafka import PRODUCER, SERVICE
 from devstack.kafka_access import AccessRule, Operation, Resource
@@ -29,7 +30,6 @@ from tests.support.compose import (
     client_options_of_compose,
     make_certificates,
     make_secrets,
-    rules_of_compose,
 )
 
 TIMEOUT_S = 60.0
@@ -131,7 +131,7 @@ async def test_the_broker_has_the_topics_and_exactly_the_access_rules(broker: Co
         for kind, name, _pattern, acls in response.resources
         for principal, _host, operation, _permission in acls
     }
-    assert found == set(rules_of_compose("credit-transfers", "credit-transfers.dlt", "recharge"))
+    assert found == set(kafka_rules("credit-transfers", "recharge"))
 
 
 async def test_the_producer_may_write_the_topic_and_the_service_may_not(broker: ComposeKafka) -> None:

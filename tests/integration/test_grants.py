@@ -1,9 +1,6 @@
 """The rights that deploy/ gives are those that the commands need, and no more."""
 
-import re
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
@@ -11,18 +8,10 @@ from sqlalchemy import text
 from activities.ledger import Ledger
 from activities.ledger.engine import make_engine
 from activities.migrations import migrate
-from devstack.kafka import PRODUCER, SERVICE, _rules_of_topic
-from devstack.kafka_access import AccessRule, Operation, Resource, allow
+from devstack.grants import kafka_rules
+from devstack.kafka import PRODUCER, SERVICE
+from devstack.kafka_access import Operation
 from devstack.stack import Devstack
-
-DEPLOY = Path(__file__).parents[2] / "deploy"
-
-
-def statements(database: str) -> list[str]:
-    """Those of grants.sql, for a database of this name and users on loopback."""
-    written = re.sub(r"^--.*$", "", (DEPLOY / "mysql" / "grants.sql").read_text(), flags=re.MULTILINE)
-    written = re.sub(r"\brecharge(?=\.|;)", database, written).replace("'recharge_", f"'{database}_")
-    return [each.strip() for each in written.replace("'%'", "'127.0.0.1'").split(";") if each.strip()]
 
 
 async def refused(url: str, statement: str) -> str:
@@ -38,14 +27,13 @@ async def refused(url: str, statement: str) -> str:
 
 async def test_the_grants_for_mysql_are_enough_for_each_user_and_no_more(stack: Devstack, site_numbers: Any) -> None:
     database = f"granted_{next(site_numbers)}"
-    for statement in statements(database):
-        await stack.mysql.execute(statement)
-    tail = f"@{stack.mysql.address}/{database}?ssl_ca={quote(str(stack.mysql.ca_file))}"
-    service, ddl, audit = (
-        f"mysql://{database}_{name}:PASSWORD_OF_THE_{word}{tail}"
-        for name, word in (("svc", "SERVICE"), ("ddl", "MIGRATIONS"), ("audit", "AUDIT"))
-    )
+    urls = await stack.mysql.create_ledger(database)
+    service, ddl, audit = urls.service_url, urls.migrate_url, urls.reader_url
     await migrate(ddl)
+    # Whatever stands in the ledger stays where the script is run once more, and the rights are the same.
+    await stack.mysql.execute(f"INSERT INTO {database}.request_claims VALUES (REPEAT('0', 64), 'id', UTC_TIMESTAMP(6))")
+    await stack.mysql.create_ledger(database)
+    assert await stack.mysql.execute(f"SELECT COUNT(*) FROM {database}.request_claims") == [(1,)]
     for url in (service, audit):
         ledger = Ledger(url)
         try:
@@ -54,21 +42,15 @@ async def test_the_grants_for_mysql_are_enough_for_each_user_and_no_more(stack: 
             await ledger.close()
     for table in ("recharges", "recharge_attempts", "operator_actions", "lookups", "accepted_gaps", "redactions"):
         assert "DELETE" in await refused(service, f"DELETE FROM {table}")
+    assert "CREATE" in await refused(service, "CREATE TABLE request_claims (placeholder INT)")
     assert "DROP" in await refused(service, "DROP TABLE recharges")
     assert "UPDATE" in await refused(audit, "UPDATE recharges SET state = 'succeeded'")
     assert "INSERT" in await refused(audit, "INSERT INTO operator_actions (workflow_id) VALUES ('x')")
 
 
-def test_the_access_rules_for_kafka_are_those_of_the_local_stack() -> None:
-    script = (DEPLOY / "kafka" / "acls.sh").read_text()
-    names = {"$topic": "t", "$topic.dlt": "t.dlt", "$group": "g"}
-    written = {
-        AccessRule(
-            user, Operation[re.sub(r"(?<!^)(?=[A-Z])", "_", operation).upper()], Resource[kind.upper()], names[name]
-        )
-        for user, kind, name, operations in re.findall(r'^allow (\w+) --(\w+) "([^"]+)" (.+)$', script, re.MULTILINE)
-        for operation in operations.split()
-    }
-    of_the_group = allow(SERVICE, Resource.GROUP, "g", Operation.READ, Operation.DESCRIBE)
-    assert written == {*_rules_of_topic("t", "t.dlt"), *of_the_group}
-    assert {rule.user for rule in written} == {SERVICE, PRODUCER}
+def test_the_access_rules_for_kafka_let_the_service_read_and_the_producer_write() -> None:
+    rules = kafka_rules("t", "g")
+    written = {(rule.user, rule.resource_name) for rule in rules if rule.operation is Operation.WRITE}
+    assert written == {(SERVICE, "t.dlt"), (PRODUCER, "t")}
+    read = {(rule.user, rule.resource_name) for rule in rules if rule.operation is Operation.READ}
+    assert read == {(SERVICE, "t"), (SERVICE, "t.dlt"), (SERVICE, "g")}

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from devstack.kafka_access import AccessRule
 from recharge.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +29,6 @@ def make_certificates(folder: Path, *names: str) -> None:
         *(names or ("kafka", "mysql", "simulator", "localhost")),
     ]  # fmt: skip
     subprocess.run(argv, check=True, timeout=_TIMEOUT_S, stdout=subprocess.DEVNULL)
-
-
-def rules_of_compose(topic: str, dead_letter_topic: str, group: str) -> list[AccessRule]:
-    """The access rules that the set-up of the topics makes."""
-    rules: list[AccessRule] = _program("kafka_setup").rules(topic, dead_letter_topic, group)
-    return rules
 
 
 def client_options_of_compose(address: str, user: str, password: str, ca_file: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from app.environment import (
     load,
 )
 from recharge import limits
-from tests.support.compose import COMPOSE_FOLDER, ROOT, make_certificates, make_secrets, rules_of_compose
+from tests.support.compose import COMPOSE_FOLDER, ROOT, make_certificates, make_secrets
 
 SERVICES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
 FILE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
@@ -249,7 +249,7 @@ def test_temporal_s_program_knows_the_options() -> None:
 
 def test_the_broker_is_as_strict_as_that_of_the_local_stack() -> None:
     properties = (COMPOSE_FOLDER / "kafka/server.properties").read_text().splitlines()
-    source = (ROOT / "devstack/kafka.py").read_text()
+    source = "".join((ROOT / "devstack" / name).read_text() for name in ("kafka.py", "kafka_listeners.py"))
     for key in (
         "listener.security.protocol.map",
         "inter.broker.listener.name",
@@ -258,19 +258,6 @@ def test_the_broker_is_as_strict_as_that_of_the_local_stack() -> None:
     ):
         (line,) = (each for each in properties if each.startswith(f"{key}="))
         assert f'"{key}": "{line.partition("=")[2]}"' in source
-
-
-def test_the_access_rules_are_those_of_the_local_stack() -> None:
-    from devstack.kafka import SERVICE, _rules_of_topic  # noqa: PLC0415 - private, read for this comparison alone
-    from devstack.kafka_access import Operation, Resource, allow  # noqa: PLC0415
-
-    topic = SERVICES["ingest"]["environment"]["RECHARGE_KAFKA__TOPIC"]
-    group = SERVICES["ingest"]["environment"]["RECHARGE_KAFKA__GROUP_ID"]
-    expected = [
-        *_rules_of_topic(topic, f"{topic}.dlt"),
-        *allow(SERVICE, Resource.GROUP, group, Operation.READ, Operation.DESCRIBE),
-    ]
-    assert set(rules_of_compose(topic, f"{topic}.dlt", group)) == set(expected)
 
 
 def test_the_file_fits_the_compose_specification() -> None:

@@ -7,16 +7,14 @@ _recharge_users() {
     local secrets=${SECRETS_FOLDER:-/run/secrets} service migrate
     service=$(cat "$secrets/mysql_service_password")
     migrate=$(cat "$secrets/mysql_migrate_password")
-    # MySQL refuses a right on a table that is not there, but keeps the rights of one that was dropped: so the service
-    # may delete claims, and nothing else, before the migration has made their table.
+    # As in deploy/mysql/grants.sql, which says why.
     docker_process_sql <<SQL
 CREATE USER '${MYSQL_DATABASE}_svc'@'%' IDENTIFIED BY '$service' REQUIRE SSL;
 GRANT SELECT, INSERT, UPDATE ON ${MYSQL_DATABASE}.* TO '${MYSQL_DATABASE}_svc'@'%';
 CREATE USER '${MYSQL_DATABASE}_ddl'@'%' IDENTIFIED BY '$migrate' REQUIRE SSL;
 GRANT CREATE, ALTER, DROP, INDEX, REFERENCES, SELECT, INSERT, UPDATE, DELETE ON ${MYSQL_DATABASE}.* TO '${MYSQL_DATABASE}_ddl'@'%';
-CREATE TABLE ${MYSQL_DATABASE}.request_claims (placeholder INT);
-GRANT DELETE ON ${MYSQL_DATABASE}.request_claims TO '${MYSQL_DATABASE}_svc'@'%';
-DROP TABLE ${MYSQL_DATABASE}.request_claims;
+GRANT CREATE, DELETE ON ${MYSQL_DATABASE}.request_claims TO '${MYSQL_DATABASE}_svc'@'%';
+REVOKE CREATE ON ${MYSQL_DATABASE}.request_claims FROM '${MYSQL_DATABASE}_svc'@'%';
 SQL
 }
 

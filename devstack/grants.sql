@@ -1,0 +1,1 @@
+../deploy/mysql/grants.sql
