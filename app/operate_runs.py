@@ -105,11 +105,10 @@ async def connected(settings: TemporalSettings) -> Client:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await connect(settings, waiting=reasons.append)
     except TimeoutError as error:
-        if reasons:
-            raise TemporalProblem(f"Temporal is not reached: {reasons[-1]}") from error
         address = variables().get("TEMPORAL_ADDRESS", DEFAULT_ADDRESS)
+        why = f": {reasons[-1]}" if reasons else ""
         raise TemporalProblem(
-            f"Temporal at {address} gave no answer within {CONNECT_TIMEOUT_S:g} s; does it run, and is TEMPORAL_ADDRESS right"
+            f"Temporal at {address} gave no answer within {CONNECT_TIMEOUT_S:g} s; does it run, and is TEMPORAL_ADDRESS right{why}"
         ) from error
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import pytest
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from devstack.processes import ManagedProcess, wait_until
@@ -108,6 +109,7 @@ async def kill_again_and_again(
     return process
 
 
+@pytest.mark.long  # the sweep and the campaign of `make test` kill as well, and elsewhere
 async def test_killed_ten_times_in_mid_flight_nothing_is_charged_twice_or_lost_or_reordered(
     stack: Devstack, make_site: SiteMaker
 ) -> None:

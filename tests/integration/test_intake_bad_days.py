@@ -136,6 +136,7 @@ async def test_a_slow_broker_costs_nothing_but_time(make_corner: CornerMaker) ->
     assert not [line for line in log_lines(process) if line["level"] == "error"]
 
 
+@pytest.mark.long  # a second broker takes half a minute
 async def test_a_group_whose_coordinator_moves_to_another_broker_and_back_goes_on_where_it_was(
     make_corner: CornerMaker, tmp_path: Path
 ) -> None:
