@@ -24,7 +24,7 @@ dev: servers ## Keep the whole local stack up, with an intake and a worker, unti
 	@$(BIN)/recharge dev
 
 test: browser ## Run the tests against real servers.
-	@echo "Running the tests in two processes, each with a local stack of its own (about 14 minutes on two cores)"
+	@echo "Running the tests in two processes, each with a local stack of its own (about 18 minutes on two cores)"
 	@$(BIN)/pytest -m 'not long' -n 2 --dist loadfile
 
 test-long: servers ## Run the tests that take longer than `make test` allows.

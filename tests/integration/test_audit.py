@@ -392,7 +392,7 @@ async def test_a_site_in_good_order_passes_while_it_runs_and_afterwards(
     refused, doubtful = value(simulate=["refuse+ok"]), value(simulate=["charge+status:500"], requestId="d")
     values = [b"{", refused, doubtful, value(simulate=["status:429"]), *(value(requestId=f"r-{n}") for n in range(60))]
     await produce(stack, site, values, partitions=2)
-    reader = await read_only(stack, site)
+    reader = read_only(site)
     site.spawn("run")
     url = f"{stack.simulator.client.statement_url}?prefix={site.source}:"
 
@@ -461,14 +461,9 @@ async def test_records_that_kafka_deletes_while_they_are_read_are_told_and_not_t
     assert scan.deleted == {0: [range(2)]}
 
 
-async def read_only(stack: Devstack, site: Site) -> dict[str, str]:
+def read_only(site: Site) -> dict[str, str]:
     """The settings of a user that may read the ledger and no more."""
-    database = site.names.database
-    user, url = f"{database}_ro", site.environment["RECHARGE_MYSQL__URL"]
-    await stack.mysql.execute(f"CREATE USER IF NOT EXISTS '{user}'@'127.0.0.1' IDENTIFIED BY 'reads-only' REQUIRE SSL")
-    await stack.mysql.execute(f"GRANT SELECT ON {database}.* TO '{user}'@'127.0.0.1'")
-    scheme, _, address = url.partition("://")
-    return {"RECHARGE_MYSQL__URL": f"{scheme}://{user}:reads-only@{address.rpartition('@')[2]}"}
+    return {"RECHARGE_MYSQL__URL": site.ledger.reader_url}
 
 
 # --- Bad input --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,9 @@ from pathlib import Path
 from devstack.processes import wait_until
 from devstack.stack import Devstack
 
+_TOO_EARLY = (b"no Worker Deployment found", b"is missing active task queues")
+"""What Temporal says while it has not heard yet of a worker, or of each of its queues."""
+
 
 async def make_current(stack: Devstack, name: str, build_id: str) -> None:
     """As an operator does it, by the very command that the log names, as soon as Temporal knows the worker."""
@@ -19,8 +22,8 @@ async def make_current(stack: Devstack, name: str, build_id: str) -> None:
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         output, _ = await asyncio.wait_for(process.communicate(), 60)
-        is_unknown = b"no Worker Deployment found" in output
-        assert is_unknown or process.returncode == 0, output.decode()
-        return not is_unknown
+        is_too_early = any(told in output for told in _TOO_EARLY)
+        assert is_too_early or process.returncode == 0, output.decode()
+        return not is_too_early
 
     await wait_until(is_done, 60, f"build {build_id} of {name} is current", interval_s=0.2)
