@@ -118,12 +118,18 @@ class LedgerEngine:
         A COMMIT whose reply was lost may have been carried out: so that way recognises these rows as well.
         """
         try:
-            with tracing.span("ledger transaction", tracing.Kind.CLIENT, attributes=_SPAN):
-                async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
-                    answer = await work(connection)
+            return await self._once(work)
         except (Unusual, SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             log.debug("not the usual way", why=str(error))
             return None
+
+    async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Run `work` in one transaction within its time, and commit it; measured where it succeeded."""
+        began_s = time.monotonic()
+        with tracing.span("ledger transaction", tracing.Kind.CLIENT, attributes=_SPAN):
+            async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
+                answer = await work(connection)
+        telemetry.observe(instruments.LEDGER_TRANSACTION, time.monotonic() - began_s)
         self._answers()
         return answer
 
@@ -137,11 +143,8 @@ class LedgerEngine:
         """
         delay_s = limits.LEDGER_RETRY_FIRST_S
         for tried in range(1, limits.LEDGER_TRIES_MAX + 1):
-            began_s = time.monotonic()
             try:
-                with tracing.span("ledger transaction", tracing.Kind.CLIENT, attributes=_SPAN):
-                    async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
-                        answer = await work(connection)
+                return await self._once(work)
             except LedgerError:
                 raise
             except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -151,10 +154,6 @@ class LedgerEngine:
                     self._does_not_answer(error, problem, tried)
                 if tried == limits.LEDGER_TRIES_MAX or not isinstance(problem, LedgerUnavailable):
                     raise problem from error
-            else:
-                telemetry.observe(instruments.LEDGER_TRANSACTION, time.monotonic() - began_s)
-                self._answers()
-                return answer
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # jitter, not a secret
             delay_s *= 2
         raise AssertionError("the last try either returned or raised")
