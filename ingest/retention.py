@@ -1,4 +1,4 @@
-"""The alarm before Kafka deletes records that were not carried out.
+"""The alarm before Kafka deletes records that were not carried out, and the end of an intake whose topic is compacted.
 
 A partition's records are read up to a limit beyond the one that blocks its commit offset. When Kafka's retention reaches that
 record, what lies behind it unread is next. So the alarm is raised when its age is at half of the topic's retention.ms, by its
@@ -12,7 +12,7 @@ import structlog
 
 from ingest.assignment import Assignment
 from ingest.kafka import Cluster
-from ingest.kafka_words import KafkaProblem
+from ingest.kafka_words import KafkaProblem, TopicCompacted
 from ingest.outage import Outage
 from ingest.partition import AssignedPartition
 from recharge import limits
@@ -32,10 +32,17 @@ class RetentionWatch:
         self._outage = Outage(_log, "the topic's retention cannot be watched", "the topic's retention is watched again")
 
     async def run(self) -> None:
-        """Look again and again, until cancelled. The intake does not stop where this cannot be done."""
+        """Look again and again, until cancelled. The intake does not stop where this cannot be done.
+
+        Raises:
+            TopicCompacted: somebody turned compaction on. What it takes away nobody could tell from what was never there.
+        """
         while True:
             try:
                 retention_ms = int(await self._cluster.topic_setting("retention.ms") or -1)
+                await self._cluster.refuse_compaction()
+            except TopicCompacted:
+                raise
             except KafkaProblem as problem:
                 self._outage.began(self, str(problem))
             else:

@@ -6,7 +6,6 @@ import json
 import logging
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 from collections import Counter
@@ -22,6 +21,7 @@ from devstack.campaign.plan import WIRES, make_plan
 from devstack.commands import run as run_command
 from devstack.errors import DevstackError
 from devstack.stack import Devstack
+from devstack.stopping import until_stopped
 
 _SEEDS: Final = 1_000_000
 _LINES_MAX: Final = 60
@@ -111,19 +111,6 @@ def _commit() -> str:
         return "unknown"
 
 
-async def _until_stopped(arguments: argparse.Namespace, console: Console) -> int:
-    """Run the campaigns; a Ctrl-C or SIGTERM ends the stack in good order."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - this coroutine is run by asyncio.run, which makes it a task
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    try:
-        return await run(arguments, console)
-    except asyncio.CancelledError:
-        console.print("Stopped. The seed that was under way begins anew.")
-        return 1
-
-
 def main() -> int:
     """Read the arguments and run; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m devstack.campaign", description=__doc__)
@@ -138,8 +125,10 @@ def main() -> int:
         arguments.seed = secrets.randbelow(_SEEDS)
     # A proxy writes to connections that it has just broken; that is its purpose, and asyncio would tell each time.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    console = Console(soft_wrap=True, highlight=False)
+    told = "The seed that was under way begins anew."
     try:
-        return asyncio.run(_until_stopped(arguments, Console(soft_wrap=True, highlight=False)))
+        return asyncio.run(until_stopped(run(arguments, console), console, told))
     except DevstackError as error:
         Console(stderr=True).print(f"campaign: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import signal
 import sys
 import tempfile
 from collections import Counter, deque
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from devstack.errors import DevstackError
 from devstack.stack import Devstack
+from devstack.stopping import until_stopped
 from devstack.sweep.journal import Journal
 from devstack.sweep.rig import Fault, Rig, servers
 from devstack.sweep.scenarios import PROFILE, SCENARIOS, Scenario
@@ -102,19 +102,6 @@ async def run(arguments: argparse.Namespace, console: Console) -> int:
     return _conclude(journal, arguments.fault, console)
 
 
-async def _until_stopped(arguments: argparse.Namespace, console: Console) -> int:
-    """Sweep; a Ctrl-C or SIGTERM ends the stack in good order."""
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - this coroutine is run by asyncio.run, which makes it a task
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    try:
-        return await run(arguments, console)
-    except asyncio.CancelledError:
-        console.print(f"Stopped. What is done stands in {arguments.journal}; the same command goes on behind it.")
-        return 1
-
-
 async def _rig(stack: Devstack, number: int, cleanup: AsyncExitStack, arguments: argparse.Namespace) -> Rig:
     site = await stack.site(f"sweep-{number}", profile=PROFILE)
     migration = site.spawn("migrate")
@@ -165,8 +152,10 @@ def main() -> int:
             "a freeze matters at the provider's call, which an intake does not make: use --process run or worker"
         )
     arguments.hop = arguments.hop or (_FREEZE_HOPS if arguments.fault is Fault.FREEZE else list(Hop))
+    console = Console(soft_wrap=True, highlight=False)
+    told = f"What is done stands in {arguments.journal}; the same command goes on behind it."
     try:
-        return asyncio.run(_until_stopped(arguments, Console(soft_wrap=True, highlight=False)))
+        return asyncio.run(until_stopped(run(arguments, console), console, told))
     except DevstackError as error:
         Console(stderr=True).print(f"sweep: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1

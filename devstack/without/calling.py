@@ -1,4 +1,4 @@
-"""Safeguards of a call and of what is made of its answer: the socket, keys, look-ups, people, late answers."""
+"""Safeguards of a call and of what is made of its answer: the socket, keys, look-ups, late answers."""
 
 from typing import Final
 
@@ -12,6 +12,7 @@ _LEDGER: Final = "tests/integration/test_ledger.py::test_"
 _PROVIDER: Final = "tests/integration/test_provider.py::test_"
 _FROZEN: Final = "tests/integration/test_provider_frozen.py::test_"
 _OFFICE: Final = "tests/integration/test_operations.py::test_"
+_WHOLE: Final = "tests/integration/test_end_to_end.py::test_"
 
 CALLING: Final = (
     slow(
@@ -45,6 +46,38 @@ CALLING: Final = (
         "activities.transmission.Transmission.close",
         returning(weakened.without_reset),
         f"{_PROVIDER}what_the_kernel_still_holds_at_the_deadline_never_arrives",
+    ),
+    quick(
+        "handed-over",
+        "nothing leaves after the deadline",
+        "a call of which something may have left is told as one that was not sent",
+        "activities.transport._Stream._hand_over",
+        returning(weakened.never_told),
+        f"{_PROVIDER}a_request_without_a_whole_answer_is_unknown",
+    ),
+    quick(
+        "rest-is-not-sent",
+        "nothing leaves after the deadline",
+        "the rest of a request that was taken in part is sent later",
+        "activities.transport._Stream._hand_over",
+        returning(weakened.sends_the_rest),
+        f"{_PROVIDER}the_rest_of_a_request_taken_in_part_is_never_sent",
+    ),
+    slow(
+        "time-from-before-the-opening",
+        "nothing leaves after the deadline",
+        "a call's time begins when its attempt stands in the ledger, so it may end after the row's deadline",
+        "activities.recharge.Recharge._send",
+        returning(weakened.time_from_the_opening),
+        f"{_LEDGER}the_time_that_the_ledger_took_to_open_an_attempt_is_taken_from_its_call",
+    ),
+    quick(
+        "no-redirect",
+        "how an answer is read",
+        "a redirect is followed, which is a second request",
+        "activities.provider.Provider.__init__",
+        returning(weakened.follows_redirects),
+        f"{_PROVIDER}a_redirect_is_not_followed",
     ),
     quick(
         "peer-that-left",
@@ -86,6 +119,22 @@ CALLING: Final = (
         returning(weakened.closed_once),
         "tests/crash/test_server_crash.py",
     ),
+    slow(
+        "one-key",
+        "a key has its time",
+        "each attempt has a key of its own",
+        "activities.recharge._call",
+        returning(weakened.key_of_the_attempt),
+        f"{_WHOLE}retry_after_is_obeyed_and_shown_on_the_pending_activity",
+    ),
+    slow(
+        "same-bytes",
+        "a key has its time",
+        "a record is written anew for each call, as this release writes JSON",
+        "activities.recharge._call",
+        returning(weakened.written_anew),
+        f"{_WHOLE}an_amount_stays_as_it_was_written_from_the_topic_to_the_call",
+    ),
     quick(
         "key-lifetime",
         "a key has its time",
@@ -120,38 +169,6 @@ CALLING: Final = (
         f"{_LEDGER}not_found_after_the_provider_acknowledged_is_no_verdict",
     ),
     quick(
-        "too-early",
-        "a person's decisions",
-        "a person's word is taken while the call, or the provider, may still be at it",
-        "activities.ledger.decisions._too_early",
-        NOTHING,
-        _LIVES,
-    ),
-    slow(
-        "decided-before",
-        "a person's decisions",
-        "a decision that has not had its effect yet is overruled by the next one",
-        "activities.ledger.decisions._decided_before",
-        NOTHING,
-        f"{_LEDGER}a_decision_that_has_not_had_its_effect_is_not_overruled",
-    ),
-    slow(
-        "answered-meanwhile",
-        "a person's decisions",
-        "a person's word is taken although the provider has answered",
-        "activities.ledger.decisions._answer",
-        NOTHING,
-        f"{_LEDGER}a_decision_after_an_answer_that_is_not_final_yet_is_refused",
-    ),
-    slow(
-        "decision-token",
-        "the ledger",
-        "a decision whose COMMIT was answered by nothing is refused because of itself",
-        "activities.ledger.decisions._own_row",
-        NOTHING,
-        f"{_LEDGER}a_decision_whose_commit_reply_was_lost_finds_its_own_row",
-    ),
-    quick(
         "late-answer-alarm",
         "late answers",
         "a late answer that contradicts what was decided makes no alarm",
@@ -159,6 +176,14 @@ CALLING: Final = (
         NO,
         f"{_SENDING}a_late_answer_contradicts_exactly_what_it_makes_untrue",
         _LIVES,
+    ),
+    slow(
+        "late-answer-replaces",
+        "late answers",
+        "a late answer leaves the verdict that was passed meanwhile",
+        "activities.ledger.closing._CLOSE_LATE",
+        weakened.keeps_the_verdict,
+        f"{_LEDGER}a_late_answer_replaces_a_verdict_where_nothing_else_was_decided",
     ),
     slow(
         "late-answer-beside",

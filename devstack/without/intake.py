@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from devstack.without import weakened
+from devstack.without import weakened, weakened_intake
 from devstack.without.safeguard import quick, slow
-from devstack.without.weakened import NOTHING, YES, returning
+from devstack.without.weakened import NOTHING, YES, gives, returning
 
 _SENDING: Final = "tests/unit/test_sending.py::test_"
 _LEDGER: Final = "tests/integration/test_ledger.py::test_"
@@ -18,7 +18,7 @@ INTAKE: Final = (
         "becoming final",
         "an offset is committed before Kafka has acknowledged the dead letter",
         "ingest.dead_letters.DeadLetters.publish",
-        returning(weakened.not_awaited),
+        returning(weakened_intake.not_awaited),
         f"{_INTAKE}an_offset_is_committed_only_after_its_dead_letter_is_acknowledged",
         runs_max=5,
     ),
@@ -27,15 +27,39 @@ INTAKE: Final = (
         "becoming final",
         "a run that a reset has ended is looked at for ever",
         "ingest.starter.Starter._newer_run",
-        returning(weakened.same_run),
+        returning(weakened_intake.same_run),
         f"{_HELD}a_reset_while_the_result_is_awaited_is_followed_without_holding_the_lane",
+    ),
+    slow(
+        "duplicate-is-awaited",
+        "becoming final",
+        "a record that another intake has started counts as final at once",
+        "ingest.starter.Starter._result_of_duplicate",
+        returning(weakened_intake.taken_for_final),
+        f"{_INTAKE}an_intake_killed_between_start_and_commit_attaches_to_what_it_started",
+    ),
+    slow(
+        "ended-is-not-final",
+        "becoming final",
+        "a record whose workflow failed or was terminated counts as final",
+        "ingest.starter.Starter._follow",
+        returning(weakened_intake.final_however_it_ended),
+        f"{_HELD}a_terminated_workflow_holds_its_lane_until_a_newer_run_is_final",
+    ),
+    slow(
+        "deleted-is-not-final",
+        "becoming final",
+        "a record whose workflow was deleted counts as final",
+        "ingest.starter.Starter._follow",
+        returning(weakened_intake.final_without_a_workflow),
+        f"{_HELD}a_deleted_workflow_is_started_again",
     ),
     slow(
         "reject-duplicate",
         "becoming final",
         "a record that is read again after its workflow has ended is started again",
         "ingest.starter.Starter._start",
-        returning(weakened.start_duplicates),
+        returning(weakened_intake.start_duplicates),
         f"{_INTAKE}records_that_are_read_again_attach_to_their_workflows",
     ),
     quick(
@@ -43,7 +67,7 @@ INTAKE: Final = (
         "order",
         "a record starts while an earlier one of its lane is not final",
         "ingest.lanes.Lanes.add",
-        returning(weakened.no_lanes),
+        returning(weakened_intake.no_lanes),
         "tests/unit/test_lanes.py::TestLanesAgainstTheModel",
     ),
     quick(
@@ -63,11 +87,36 @@ INTAKE: Final = (
         "tests/unit/test_commit_offset.py::test_records_that_became_final_in_any_order_are_passed_together_and_those_after_them_too",
     ),
     slow(
+        "no-auto-commit",
+        "offsets",
+        "the Kafka client commits by itself what it has delivered",
+        "ingest.kafka.reader.RecordReader.__init__",
+        returning(weakened_intake.commits_by_itself),
+        f"{_HELD}a_terminated_workflow_holds_its_lane_until_a_newer_run_is_final",
+    ),
+    slow(
+        "compacted-topic",
+        "offsets",
+        "a topic that loses records by compaction is read",
+        "ingest.kafka.cluster.Cluster.refuse_compaction",
+        NOTHING,
+        "tests/integration/test_kafka_words.py::test_a_compacted_topic",
+        "tests/integration/test_intake_group.py::test_a_topic_that_becomes_compacted_while_it_runs_ends_it_in_one_line",
+    ),
+    slow(
+        "error-of-the-group",
+        "offsets",
+        "an error about the whole group looks like a group without offsets",
+        "ingest.kafka.cluster._group_errors",
+        gives(value=()),
+        "tests/integration/test_kafka_words.py::test_an_error_about_the_whole_group_is_no_group_without_offsets",
+    ),
+    slow(
         "read-committed",
         "offsets",
         "records of aborted transactions are carried out",
         "ingest.kafka.reader.RecordReader.__init__",
-        returning(weakened.uncommitted_too),
+        returning(weakened_intake.uncommitted_too),
         f"{_INTAKE}a_transactions_gaps_are_passed_and_aborted_records_never_start",
     ),
     quick(
@@ -75,8 +124,16 @@ INTAKE: Final = (
         "offsets",
         "the completed ranges of a mirrored cluster are believed",
         "ingest.commit_metadata.decode",
-        returning(weakened.believed_anywhere),
+        returning(weakened_intake.believed_anywhere),
         "tests/unit/test_commit_metadata.py::test_metadata_of_another_place_is_ignored_and_said_to_be_so",
+    ),
+    quick(
+        "metadata-checksum",
+        "offsets",
+        "the completed ranges of damaged metadata are believed",
+        "ingest.commit_metadata._body",
+        returning(weakened_intake.unchecked),
+        "tests/unit/test_commit_metadata.py::test_damage_anywhere_is_found_and_never_raises",
     ),
     quick(
         "metadata-digest",
@@ -91,15 +148,31 @@ INTAKE: Final = (
         "offsets",
         "a group that lost its offsets begins before where its intake had begun",
         "ingest.first_start.first_offsets",
-        returning(weakened.nothing_recorded),
+        returning(weakened_intake.nothing_recorded),
         f"{_OFFSETS}a_group_that_lost_its_offsets_begins_where_it_began_and_attaches",
+    ),
+    slow(
+        "latest-applies-once",
+        "offsets",
+        "a group that lost its offsets begins at the end once more",
+        "ingest.intake_record.IntakeRecord.read",
+        NOTHING,
+        f"{_OFFSETS}a_group_that_lost_its_offsets_begins_where_it_began_and_attaches",
+    ),
+    quick(
+        "sought-back",
+        "offsets",
+        "records that were read and dropped in a change of assignment are passed over",
+        "ingest.assignment.Assignment._begin_one",
+        returning(weakened_intake.not_sought),
+        "tests/unit/test_intake_assignment.py::test_a_partition_that_nobody_else_had_goes_on_with_what_is_in_flight",
     ),
     quick(
         "assignment-epoch",
         "offsets",
         "what was found out for an assignment that is over is put into effect",
         "ingest.assignment.Assignment._begin",
-        returning(weakened.under_any_epoch),
+        returning(weakened_intake.under_any_epoch),
         "tests/unit/test_intake_assignment.py::test_what_was_begun_under_an_older_assignment_has_no_effect",
     ),
     slow(
@@ -107,8 +180,24 @@ INTAKE: Final = (
         "offsets",
         "where the topic does not hold the committed offset any more, what is left is read",
         "ingest.consumer.Membership._stop_out_of_range",
-        returning(weakened.read_on_elsewhere),
+        returning(weakened_intake.read_on_elsewhere),
         f"{_HELD}a_committed_offset_that_the_topic_does_not_hold_stops_its_partition_alone",
+    ),
+    slow(
+        "retention-alarm",
+        "offsets",
+        "nobody is told that the topic's retention comes near the records that were not carried out",
+        "ingest.retention.RetentionWatch._look",
+        NOTHING,
+        f"{_OFFSETS}a_record_that_blocks_for_half_of_the_retention_is_an_alarm_until_it_is_final",
+    ),
+    slow(
+        "fingerprint-of-an-open-run",
+        "identity",
+        "a workflow that is open is awaited, whatever record it was started for",
+        "ingest.starter.Starter._result_of_duplicate",
+        returning(weakened_intake.awaited_unseen),
+        f"{_HELD}another_record_at_the_same_position_stops_its_partition_alone",
     ),
     slow(
         "fingerprint-of-the-workflow",
@@ -125,6 +214,23 @@ INTAKE: Final = (
         "activities.ledger.obstacles._twin",
         NOTHING,
         f"{_LEDGER}the_same_content_under_another_source_is_held_and_a_person_releases_it",
+    ),
+    slow(
+        "twins-see-each-other",
+        "identity",
+        "of the same record of two sources at the same time neither sees the other",
+        "activities.ledger.usual._OPEN",
+        weakened.twins_unlocked,
+        f"{_LEDGER}of_the_same_content_under_two_sources_at_once_one_sees_the_other",
+        runs_max=5,
+    ),
+    slow(
+        "redrive-claim",
+        "identity",
+        "a record that was produced anew twice is carried out twice",
+        "activities.ledger.obstacles.claims_of",
+        returning(weakened.claims_no_redrive),
+        f"{_LEDGER}of_two_redrives_of_one_record_one_is_sent",
     ),
     slow(
         "claim",

@@ -6,11 +6,12 @@ from typing import Final
 
 from devstack.errors import DevstackError
 from devstack.without.calling import CALLING
+from devstack.without.deciding import DECIDING
 from devstack.without.intake import INTAKE
 from devstack.without.safeguard import Safeguard, taken_away
 from devstack.without.sending import SENDING
 
-SAFEGUARDS: Final = SENDING + CALLING + INTAKE
+SAFEGUARDS: Final = SENDING + CALLING + DECIDING + INTAKE
 
 TOLD_BY: Final = "DEVSTACK_WITHOUT"
 """The variable by which a test tells its own child processes what to go without. The service itself does not know it."""

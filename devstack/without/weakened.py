@@ -7,17 +7,23 @@ import asyncio
 import copy
 import functools
 import inspect
+import json
 import secrets
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from temporalio.common import WorkflowIDReusePolicy
+from sqlalchemy import bindparam, func, select, update
+from temporalio import workflow
 
-from activities.ledger import Opened
-from ingest.kafka import Edge
-from recharge.contract import Position
+from activities.ledger import Opened, Ruling
+from activities.ledger.batch import Batch
+from activities.ledger.obstacles import TWIN
+from activities.ledger.reading import NEWEST_DECISION_ID
+from activities.ledger.rows import BEGUN_COLUMNS, INSERT_ATTEMPT, INSERT_OPEN, NOW
+from activities.ledger.tables import attempts
+from activities.transmission import boottime_s
 from recharge.outcome import FINAL_STATES, Outcome, State
 
 
@@ -143,80 +149,124 @@ def unverified(load: Any) -> Any:
     return classmethod(weakened)
 
 
-# --- The intake -------------------------------------------------------------------------------------------------------
+def never_told(hand_over: Any, self: Any, data: bytes) -> None:
+    """The request leaves, and nobody is told that it did."""
+    try:
+        hand_over(self, data)
+    finally:
+        self._transmission.handed_over = False
 
 
-class _AllowsDuplicates:
-    """A Temporal client that starts a closed workflow's id once more."""
+def sends_the_rest(_: Any, self: Any, data: bytes) -> None:
+    """What the kernel did not take at once is sent when it has room again."""
+    self._transmission.handed_over = True
+    rest = data[self._socket.send(data) :]
+    if rest:
+        self.rest = asyncio.create_task(asyncio.get_running_loop().sock_sendall(self._socket, rest))
+
+
+def follows_redirects(init: Any, self: Any, *arguments: Any) -> None:
+    """A redirect is a new request."""
+    init(self, *arguments)
+    self._client.follow_redirects = True
+
+
+def written_anew(call: Any, *arguments: Any) -> Any:
+    """The record's JSON is read and written again before it is sent."""
+    sent = call(*arguments)
+    return replace(sent, body=json.dumps(json.loads(sent.body)).encode())
+
+
+def key_of_the_attempt(call: Any, record: Any, opened: Any, *arguments: Any) -> Any:
+    """Each attempt has a key of its own."""
+    sent = call(record, opened, *arguments)
+    return replace(sent, reference=f"{sent.reference}-{opened.number}")
+
+
+async def time_from_the_opening(send: Any, self: Any, record: Any, opened: Any, _: float) -> Any:
+    """The call's time begins when its attempt stands in the ledger, however long that took."""
+    return await send(self, record, opened, boottime_s() + self._timeout_s)
+
+
+def twins_unlocked(_: Any) -> Any:
+    """The content is looked for under other sources by a plain read, which does not see what another transaction has not committed."""
+    twin = unlocked(TWIN).scalar_subquery().label("twin")
+    look = select(NEWEST_DECISION_ID.scalar_subquery().label("decided"), twin, NOW.label("now"))
+    return Batch(INSERT_OPEN, look, INSERT_ATTEMPT, written=(BEGUN_COLUMNS, ("workflow_id", "number", "token")))
+
+
+def claims_no_redrive(claims_of: Any, record: Any) -> Any:
+    """A record that is produced anew claims nothing for what it repeats."""
+    return claims_of(replace(record, redrive_of=None))
+
+
+# --- What a person decides --------------------------------------------------------------------------------------------
+
+
+async def ends_by_a_cancellation(_: Any, self: Any, condition: Any) -> None:
+    """A cancellation ends the workflow."""
+    del self
+    await workflow.wait_condition(condition)
+
+
+class _DeliversAgain:
+    """Temporal's service, whose resets deliver once more what the closed run was told."""
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+    async def reset_workflow_execution(self, request: Any, **keywords: Any) -> Any:
+        """As the service, without any exclusion."""
+        del request.reset_reapply_exclude_types[:]
+        return await self._service.reset_workflow_execution(request, **keywords)
+
+
+class _Client:
+    """A Temporal client over another service."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.workflow_service = _DeliversAgain(client.workflow_service)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    async def start_workflow(self, *arguments: Any, **keywords: Any) -> Any:
-        """As the client, with the other policy."""
-        keywords["id_reuse_policy"] = WorkflowIDReusePolicy.ALLOW_DUPLICATE
-        return await self._client.start_workflow(*arguments, **keywords)
+
+async def delivered_again(reopen: Any, client: Any, *arguments: Any) -> None:
+    """A reset delivers the updates and the cancellation of the closed run again."""
+    await reopen(_Client(client), *arguments)
 
 
-async def start_duplicates(start: Any, self: Any, record: Any, kafka_key: Any) -> Any:
-    """A record that is read again after its workflow has ended is started again."""
-    weakened = copy.copy(self)
-    weakened._client = _AllowsDuplicates(self._client)
-    return await start(weakened, record, kafka_key)
+async def told_and_not_written(_: Any, self: Any, wish: Any, **__: Any) -> Ruling:
+    """A decision is told to the workflow, and stands nowhere."""
+    del self
+    return Ruling(wish.workflow_id, None)
 
 
-async def same_run(newer_run: Any, self: Any, record: Any, ended: Any, why: str) -> Any:
-    """The run that was started is looked at for ever, whatever newer one there is."""
-    handle = self._handle
-    weakened = copy.copy(self)
-    weakened._handle = lambda of, _: handle(of, ended.result_run_id)
-    return await newer_run(weakened, record, ended, why)
+async def unless_refused(
+    insert_action: Any, *arguments: Any, refused_because: str | None = None, **keywords: Any
+) -> None:
+    """A decision that is refused leaves no row."""
+    if refused_because is None:
+        await insert_action(*arguments, **keywords)
 
 
-def uncommitted_too(init: Any, self: Any, *arguments: Any) -> None:
-    """Records of transactions that are not committed are read."""
-    init(self, *arguments)
-    self._consumer._isolation_level = "read_uncommitted"
+async def left_open(judge_attempt: Any, connection: Any, workflow_id: str, row: Any, *arguments: Any) -> None:
+    """A verdict leaves an open attempt open."""
+    await judge_attempt(connection, workflow_id, replace(row, closed_at=row.closed_at or row.opened_at), *arguments)
 
 
-async def not_awaited(publish: Any, self: Any, *arguments: Any) -> None:
-    """The record counts as final while its dead letter is on its way."""
-    task = asyncio.create_task(publish(self, *arguments))
-    vars(self).setdefault("unawaited", set()).add(task)
+def keeps_the_verdict(_: Any) -> Any:
+    """A late answer is written beside the verdict that was passed meanwhile."""
+    names = ("workflow_id", "number", "token")
+    which = [attempts.c[name] == bindparam(f"closed_{name.removeprefix('workflow_')}") for name in names]
+    return update(attempts).where(*which).values(closed_at=func.coalesce(attempts.c.closed_at, NOW), late_at=NOW)
 
 
-def no_lanes(add: Any, self: Any, offset: int, lanes: Any) -> None:
-    """Every record may start at once."""
-    del lanes
-    add(self, offset, frozenset())
-
-
-def believed_anywhere(decode: Any, text: str, at: Position) -> Any:
-    """Metadata is believed wherever it was written."""
-    words = text.split(" ")
-    try:
-        source, topic, partition, offset = words[1].rsplit(":", 3)
-        return decode(text, Position(source, topic, int(partition), int(offset)))
-    except (IndexError, ValueError):
-        return decode(text, at)
-
-
-async def nothing_recorded(first_offsets: Any, cluster: Any, partitions: Any, _: Any) -> Any:
-    """A partition begins at its start, wherever its intake had begun."""
-    return await first_offsets(cluster, partitions, {})
-
-
-def under_any_epoch(begin: Any, self: Any, reader: Any, beginnings: Any, _: int) -> None:
-    """What was found out for an assignment that is over is put into effect."""
-    begin(self, reader, beginnings, self._epoch)
-
-
-async def read_on_elsewhere(_: Any, self: Any, problem: Any) -> None:
-    """Where the topic does not hold the committed offset any more, the partition is read from what is left."""
-    partition = self._assignment.get(problem.partition)
-    ends = await self._cluster.offsets([problem.partition], Edge.EARLIEST)
-    partition.progress._position = ends[problem.partition]
-    self._reader.seek(problem.partition, ends[problem.partition])
+async def result_unwritten(_: Any, self: Any, record: Any, finding: Any) -> Any:
+    """A workflow ends by what it found, whether that stands in the ledger or not."""
+    del self
+    return finding.result(record.fingerprint)

@@ -81,6 +81,15 @@ class Cluster:
         """
         await self.leaders(self._settings.topic, "RECHARGE_KAFKA__TOPIC")
         await self.leaders(self._settings.dead_letters, "RECHARGE_KAFKA__DEAD_LETTER_TOPIC")
+        await self.refuse_compaction()
+
+    async def refuse_compaction(self) -> None:
+        """Make sure that the topic keeps every record: what compaction took away looks like the gap of a transaction.
+
+        Raises:
+            TopicCompacted: as its name says.
+            KafkaProblem: the cluster did not say.
+        """
         policy = await self.topic_setting("cleanup.policy")
         if "compact" in policy:
             raise words.topic_compacted(self._settings.topic, policy)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import structlog.testing
 from aiokafka.admin import NewPartitions
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from temporalio.client import WorkflowExecutionStatus
 
 from app.ingest import intake
@@ -15,7 +16,7 @@ from devstack.kafka_access import AccessRule, Operation
 from devstack.processes import ManagedProcess, wait_until
 from ingest import partition as ingest_partition
 from ingest.kafka import RecordReader, connection
-from ingest.kafka_words import AssignmentLost, PermissionMissing, TopicMissing
+from ingest.kafka_words import AssignmentLost, PermissionMissing, TopicCompacted, TopicMissing
 from ingest.partition import AssignedPartition
 from recharge import limits
 from tests.integration.conftest import CornerMaker
@@ -241,6 +242,22 @@ async def test_a_topic_that_is_deleted_while_it_runs_ends_it_in_one_line(corner:
     missing = await how_it_ends(corner, delete)
     assert isinstance(missing, TopicMissing)
     assert f"{corner.site.topic!r} (RECHARGE_KAFKA__TOPIC) does not exist" in str(missing)
+
+
+async def test_a_topic_that_becomes_compacted_while_it_runs_ends_it_in_one_line(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RETENTION_CHECK_INTERVAL_S", 0.2)
+
+    async def compact() -> None:
+        resource = ConfigResource(ConfigResourceType.TOPIC, corner.site.topic, {"cleanup.policy": "compact,delete"})
+        async with corner.kafka_admin() as admin:
+            await admin.alter_configs([resource])
+
+    await corner.produce(0, ["succeeded"])
+    compacted = await how_it_ends(corner, compact)
+    assert isinstance(compacted, TopicCompacted)
+    assert "Set cleanup.policy=delete." in str(compacted)
 
 
 # --- Bounded in everything --------------------------------------------------------------------------------------------

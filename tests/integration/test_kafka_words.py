@@ -162,6 +162,22 @@ async def test_a_missing_permission_for_the_group_ends_the_intake(corner: Corner
     assert_one_line(missing.value, "Read", "group 'somebody-elses'")
 
 
+async def test_an_error_about_the_whole_group_is_no_group_without_offsets(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Cluster(changed(corner, group_id="somebody-elses")) as cluster:
+        # To find the coordinator takes the same permission; it is the one broker there is, so that the offsets themselves are refused.
+        (leader,) = (await cluster.leaders(corner.site.topic)).values()
+
+        async def found(*_: object) -> int:
+            return leader
+
+        monkeypatch.setattr(cluster._client, "coordinator_lookup", found)
+        with pytest.raises(words.PermissionMissing) as missing:
+            await cluster.committed({0})
+    assert_one_line(missing.value, "group 'somebody-elses'")
+
+
 async def test_a_missing_permission_to_write(corner: Corner) -> None:
     writer = RecordWriter(corner.settings().kafka)
     await writer.start()

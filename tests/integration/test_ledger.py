@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
+from temporalio.testing import ActivityEnvironment
 
+from activities.calls import CallsInFlight
 from activities.ledger import (
     Decisions,
     FingerprintMismatch,
@@ -28,15 +30,18 @@ from activities.ledger.engine import SCHEMA_VERSION
 from activities.ledger.ledger import _insert_attempt
 from activities.ledger.lookups import judge_attempt
 from activities.ledger.reading import read_known
-from activities.ledger.rows import move
+from activities.ledger.rows import insert_row, move, new_row
 from activities.migrations import migrate
 from activities.profile import Answer, LookupReading
+from activities.provider import Provider, boottime_s
+from activities.recharge import Recharge
 from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
-from recharge.contract import Finding, RecordInput
+from recharge.contract import Finding, RechargeTask, RecordInput
 from recharge.outcome import Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import KeyRules, NotFoundRules
+from recharge.settings import ProviderSettings
 from tests.conftest import SiteMaker
 from tests.support.records import record, value
 
@@ -116,6 +121,36 @@ async def test_only_an_attempt_that_carried_nothing_out_is_followed_by_another(
         assert (await opened(ledger, one)).number == 2
     else:
         assert (await not_opened(ledger, one)).state is state
+
+
+async def test_the_time_that_the_ledger_took_to_open_an_attempt_is_taken_from_its_call(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    one, timeout_s = record(site.source, 1), 1.0
+    where = {name: site.environment[f"RECHARGE_PROVIDER__{name}"] for name in ("URL", "CA_FILE", "AUTH_TOKEN")}
+    provider = Provider(ProviderSettings.model_validate({name.lower(): text for name, text in where.items()}))
+    sender = Recharge(ledger, provider, CallsInFlight(), timeout_s=timeout_s, local_calls_max=1)
+    is_locked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def lock(connection: AsyncConnection) -> None:
+        await insert_row(connection, new_row(one, State.SENDING))
+        is_locked.set()
+        await go_on.wait()
+        raise LedgerUnavailable("rolled back, as the test wants")
+
+    locking = asyncio.create_task(ledger.transact(lock))
+    await is_locked.wait()
+    sending = asyncio.create_task(ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True)))
+    over_at_s = boottime_s() + timeout_s
+    await wait_until(lambda: boottime_s() > over_at_s, 10, "the call's time is over", interval_s=0.1)
+    go_on.set()
+    try:
+        assert (await sending).state is State.RETRYING
+        found = await rows(stack, site, "SELECT outcome, error FROM recharge_attempts")
+        assert found == [("not_sent", "not sent: the call's time is over")]
+    finally:
+        await asyncio.gather(locking, return_exceptions=True)
+        await provider.close()
 
 
 async def test_an_open_attempt_of_a_lost_worker_is_in_doubt(stack: Devstack, site: Site, ledger: Ledger) -> None:
@@ -304,6 +339,17 @@ async def test_a_look_up_decides_what_nobody_here_can_know(
     assert finding.state is state
     if state in {State.SUCCEEDED, State.REJECTED}:
         assert (await ledger.record_result(one, finding)).state is state
+
+
+@pytest.mark.parametrize("answer", [LookupAnswer.CHARGED, LookupAnswer.NOT_FOUND, LookupAnswer.REFUSED])
+async def test_a_verdict_on_an_open_attempt_closes_it_as_unknown(
+    stack: Devstack, site: Site, ledger: Ledger, answer: LookupAnswer
+) -> None:
+    one = record(site.source, 1)
+    await opened(ledger, one)
+    await looked_up(ledger, one, answer)
+    found = await rows(stack, site, "SELECT outcome, closed_at IS NULL FROM recharge_attempts")
+    assert found == [("unknown", 0)]
 
 
 async def test_not_found_before_the_processing_time_is_over_is_no_verdict(site: Site, ledger: Ledger) -> None:
@@ -704,6 +750,17 @@ async def test_of_many_records_with_one_request_id_at_once_one_is_sent(site: Sit
     many = [record(site.source, offset, value(requestId="r-1", amount=str(offset + 1))) for offset in range(12)]
     results = await asyncio.gather(*(ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S) for one in many))
     assert len([result for result in results if isinstance(result, Opened)]) == 1
+
+
+async def test_of_two_redrives_of_one_record_one_is_sent(site: Site, ledger: Ledger) -> None:
+    # The record has no requestId, so nothing else tells that the second repeats the first.
+    first, second = (
+        dataclasses.replace(record(site.source, offset), redrive_of=f"{site.source}:credit-transfers:0:0")
+        for offset in (1, 2)
+    )
+    await opened(ledger, first)
+    finding = await not_opened(ledger, second)
+    assert (finding.state, first.workflow_id in finding.said) == (State.REJECTED, True)
 
 
 async def test_a_rejected_winner_frees_its_claim_and_a_doubtful_one_does_not(site: Site, ledger: Ledger) -> None:

@@ -34,6 +34,7 @@ from recharge.outcome import Action
 from tests.support import command
 from tests.support.command import Told
 from tests.support.records import value
+from tests.workflow.stage import event_names
 
 PARTITIONS = 30
 TIMEOUT_S = 60.0
@@ -346,6 +347,20 @@ async def test_after_a_terminate_the_lane_is_held_and_a_decision_opens_the_workf
         assert await office.row(workflow_id) == ("succeeded",)
         assert len(await office.posts(workflow_id)) == calls
         assert len(await office.posts(workflow_id[:-1] + "1")) == 1
+
+
+async def test_a_workflow_that_is_opened_again_hears_of_no_older_update_or_cancellation(office: Office) -> None:
+    workflow_id = await office.in_doubt()
+    assert (await office.ask("hold", workflow_id, *PERSON)).status == 0
+    handle = office.client.get_workflow_handle(workflow_id)
+    await handle.cancel()
+    await handle.terminate("by a test")
+    told = await office.ask("resolve", workflow_id, "--charged", *PERSON)
+    assert told.out == f"{workflow_id}: decided charged by alice; its workflow was terminated and is open again\n"
+    await office.until(workflow_id, "succeeded")
+    events = event_names(await office.client.get_workflow_handle(workflow_id).fetch_history())
+    assert not [name for name in events if "UPDATE" in name or "CANCEL_REQUESTED" in name], events
+    assert [action for action, *_ in await office.actions(workflow_id)] == ["hold", "charged"]
 
 
 async def test_a_workflow_that_failed_is_opened_again_by_a_decision(office: Office) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from devstack.server import minimal_environment
+from devstack.site import Site
 
 COMMAND_TIMEOUT_S: Final = 60.0
 AS_A_MODULE: Final = ("-m", "app")
@@ -26,11 +27,11 @@ class Told:
 
 
 async def ask(
-    *arguments: str, environment: Mapping[str, str], stdin: bytes = b"", start: Sequence[str] = AS_A_MODULE
+    *arguments: str, environment: Mapping[str, str], stdin: bytes = b"", start: Sequence[str] | None = None
 ) -> Told:
-    """Run `recharge` with these arguments and nothing but this environment; `start` is how Python begins it."""
+    """Run `recharge` with these arguments and nothing but this environment; `start` is how Python begins it, where not as a site does."""
     command = await asyncio.create_subprocess_exec(
-        *(sys.executable, *start, *arguments),
+        *(sys.executable, *(start or Site.launcher), *arguments),
         env=minimal_environment() | dict(environment),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -75,7 +75,9 @@ def _plan(items: list[pytest.Item], safeguards: list[Safeguard]) -> Iterator[tup
 
 
 def _without(safeguard: Safeguard, items: list[pytest.Item], following: pytest.Item | None) -> Found:
-    """Run the tests until one fails. `following` is the next item after them, for which the session's fixtures are kept."""
+    """Run the tests until one fails. `following` is the next item after them, for which the session's fixtures are kept, and no others: a
+    module's fixture may have processes that run without this safeguard.
+    """
     runs = 0
     with taken_away(safeguard):
         launched_by = Site.launcher
@@ -84,23 +86,23 @@ def _without(safeguard: Safeguard, items: list[pytest.Item], following: pytest.I
         try:
             for number, item in enumerate(items):
                 runs += 1
-                failed = _failed(item, items[number + 1] if number + 1 < len(items) else following)
+                kept = _parent(items[number + 1]) if number + 1 < len(items) else following and _session(following)
+                failed = _failed(item, kept)
                 if failed is not None:
                     how, is_found = failed
                     return Found(safeguard.name, runs, item.nodeid, how, is_found)
         finally:
             # What was kept for a next case that does not come.
-            items[0].session._setupstate.teardown_exact(following and _parent(following))
+            items[0].session._setupstate.teardown_exact(following and _session(following))
             Site.launcher = launched_by
             del os.environ[TOLD_BY]
     return Found(safeguard.name, runs, None, "every one of its tests passed", is_found=False)
 
 
-def _failed(item: pytest.Item, following: pytest.Item | None) -> tuple[str, bool] | None:
-    """How a test failed, and whether it has found something by that; None where it passed."""
+def _failed(item: pytest.Item, kept: pytest.Item | None) -> tuple[str, bool] | None:
+    """How a test failed, and whether it has found something by that; None where it passed. The fixtures of `kept` stay."""
     _REPORTS.clear()
-    # Of the next item only what it stands in is kept: it may be this one once more, which has to be set up anew.
-    item.ihook.pytest_runtest_protocol(item=item, nextitem=following and _parent(following))
+    item.ihook.pytest_runtest_protocol(item=item, nextitem=kept)
     for report in _REPORTS:
         if not report.failed:
             continue
@@ -120,7 +122,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def _parent(item: pytest.Item) -> pytest.Item:
+    """What an item stands in, and not the item: it may be the same one once more, which has to be set up anew."""
     return cast("pytest.Item", item.parent)
+
+
+def _session(item: pytest.Item) -> pytest.Item:
+    return cast("pytest.Item", item.session)
 
 
 @pytest.hookimpl(wrapper=True)

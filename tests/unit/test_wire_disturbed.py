@@ -6,22 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from devstack.ports import release_port, reserve_port
 from devstack.wire.disturbed import DisturbedWire
 from devstack.wire.proxy import Hop
-from tests.unit.test_wire_proxy import LOOP_TURNS, TIMEOUT_S, Server, answer, connected, record
+from tests.support.wire import LOOP_TURNS, TIMEOUT_S, Server, answer, connected, record, serving
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[tuple[Server, DisturbedWire]]:
-    """A server with a wire before it, which takes it for the provider."""
-    port = reserve_port()
-    behind = Server()
-    listener = await asyncio.start_server(behind.serve, "127.0.0.1", port)
-    async with DisturbedWire({Hop.PROVIDER: port}) as wire:
-        yield behind, wire
-    listener.close()
-    release_port(port)
+    async with serving(DisturbedWire) as served:
+        yield served
 
 
 async def a_while() -> None:
