@@ -105,7 +105,11 @@ async def test_a_deleted_workflow_is_started_again(corner: Corner, quick_polls: 
             await corner.client.get_workflow_handle(corner.workflow_id(0, 0)).terminate("by a test")
             await wait_until(lambda: logged(logs, "lane is held"), FINAL_TIMEOUT_S, "the lane is held")
             await _delete(corner, 0, 0)
-            await wait_until(lambda: len(logged(logs, "record started")) == 2, FINAL_TIMEOUT_S, "it starts again")
+
+            def is_started_again() -> bool:
+                return [line["offset"] for line in logged(logs, "record started")] == [0, 0]
+
+            await wait_until(is_started_again, FINAL_TIMEOUT_S, "it starts again")
             await corner.finish(0, 0)
             await corner.until_drained()
 
