@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -26,17 +27,26 @@ class Recharge:
     """The activity that carries out a recharge.
 
     `local_calls_max` is how many calls may be in flight before a local activity leaves the sending to the task queue; none where
-    that queue keeps a rate, which local activities would pass by.
+    that queue keeps a rate, which local activities would pass by. `has_begun` hears a record's workflow id as soon as its call leaves,
+    or no call is to be waited for here.
     """
 
     def __init__(
-        self, ledger: Ledger, provider: Provider, calls: CallsInFlight, *, timeout_s: float, local_calls_max: int
+        self,
+        ledger: Ledger,
+        provider: Provider,
+        calls: CallsInFlight,
+        *,
+        timeout_s: float,
+        local_calls_max: int,
+        has_begun: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._provider = provider
         self._calls = calls
         self._timeout_s = timeout_s
         self._local_calls_max = local_calls_max
+        self._has_begun = has_begun
 
     @activity.defn(name=RECHARGE_ACTIVITY)
     async def recharge(self, task: RechargeTask) -> Finding:
@@ -46,6 +56,7 @@ class Recharge:
         A local one may find that it has no room, and leaves the sending to the task queue (`sending`, nothing was touched).
         """
         if activity.info().is_local and len(self._calls) >= self._local_calls_max:
+            self._has_begun(task.record.workflow_id)
             return Finding(State.SENDING, "it is sent by the task queue")
         # The deadline is counted from before the opening transaction, so it never lies after the row's own by MySQL's clock.
         deadline_s = boottime_s() + self._timeout_s
@@ -60,6 +71,7 @@ class Recharge:
 
     async def _carry_out(self, record: RecordInput, deadline_s: float) -> Finding:
         opened = await self._ledger.open_attempt(record, secrets.token_hex(16), timeout_s=self._timeout_s)
+        self._has_begun(record.workflow_id)
         if isinstance(opened, Finding):
             log.info("nothing is sent", workflow_id=record.workflow_id, state=opened.state, said=opened.said)
             return opened

@@ -1,7 +1,7 @@
 """The worker process's parts: ledger, provider, activities, and Temporal's worker over them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -65,6 +65,10 @@ def key_rules(settings: ProviderSettings) -> KeyRules | None:
     return KeyRules(settings.key_lifetime_s, settings.timeout_s)
 
 
+def _nobody_waits(_workflow_id: str) -> None:
+    """No intake is in the worker's process."""
+
+
 @asynccontextmanager
 async def worker(
     client: Client,
@@ -72,8 +76,10 @@ async def worker(
     stop: asyncio.Event,
     deployment: Deployment | None,
     health: Health,
+    has_begun: Callable[[str], None] = _nobody_waits,
 ) -> AsyncIterator[None]:
-    """A worker that runs while the body does, as one of a deployment's where there is one. `health` tells of it.
+    """A worker that runs while the body does, as one of a deployment's where there is one. `health` tells of it, and `has_begun`
+    hears of each record whose call has left.
 
     At the end it finishes its activities, and then every call that is still in flight.
 
@@ -88,7 +94,9 @@ async def worker(
     try:
         await unless_stopped(stop, wait_for_ledger(ledger))
         await check_search_attributes(client)
-        workflows, sending = _temporal_workers(client, settings, deployment, ledger, provider, calls)
+        workflows, sending = _temporal_workers(
+            client, settings, deployment, ledger, provider, calls, has_begun=has_begun
+        )
         async with sending, workflows:
             alarms = Alarms(waiting, settings.provider)
             watch = WorkerWatch(client, settings.temporal.task_queue, waiting)
@@ -111,13 +119,15 @@ async def worker(
         await ledger.close()
 
 
-def _temporal_workers(  # what they are made of
+def _temporal_workers(  # noqa: PLR0913  # what they are made of
     client: Client,
     settings: WorkerEnvironment,
     deployment: Deployment | None,
     ledger: Ledger,
     provider: Provider,
     calls: CallsInFlight,
+    *,
+    has_begun: Callable[[str], None],
 ) -> tuple[Worker, Worker]:
     """The worker of the workflows, and that of the calls, whose queue may have a rate to keep."""
     timeout_s, calls_per_s = settings.provider.timeout_s, settings.provider.calls_per_s
@@ -127,6 +137,7 @@ def _temporal_workers(  # what they are made of
         calls,
         timeout_s=timeout_s,
         local_calls_max=limits.LOCAL_CALLS_MAX if calls_per_s is None else 0,
+        has_begun=has_begun,
     ).recharge
     # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
     shutdown_timeout = timedelta(seconds=timeout_s + limits.ACTIVITY_SLACK_S)

@@ -10,6 +10,7 @@ a duplicate, and the intake attaches to the workflow that is there.
 import asyncio
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -53,6 +54,9 @@ class Membership:
         self._kafka = kafka
         self._in_flight_max = in_flight_max
         self._starter = starter
+        self._beginnings = starter.beginnings
+        if self._beginnings is not None:
+            self._beginnings.when_over = self._start_more
         self._switch = switch
         self._cluster = cluster
         self._dead_letters = DeadLetters(kafka)
@@ -205,13 +209,17 @@ class Membership:
     def _may_start(self) -> bool:
         return not (self._stop.is_set() or self._switch.is_paused)
 
+    @property
+    def _has_room(self) -> bool:
+        return self._in_flight < self._in_flight_max and (self._beginnings is None or self._beginnings.has_room)
+
     def _start_more(self) -> None:
         """Start what may start, one record of each partition in turn, up to the limit in all."""
         if not self._may_start:
             return
         self._turns = [*(p for p in self._turns if self._assignment.get(p.number) is p), *self._newcomers()]
         without = 0
-        while self._in_flight < self._in_flight_max and without < len(self._turns):
+        while self._has_room and without < len(self._turns):
             partition = self._turns.pop(0)
             self._turns.append(partition)
             record = partition.start_next()
@@ -220,14 +228,19 @@ class Membership:
                 continue
             without = 0
             self._in_flight += 1
+            workflow_id = record.input.workflow_id
+            if self._beginnings is not None:
+                self._beginnings.began(workflow_id)
             task = self._in_background(self._carry_out(partition, record))
             # Not in the task itself: one that is cancelled before its first step never comes to its own end.
-            task.add_done_callback(self._ended)
+            task.add_done_callback(partial(self._ended, workflow_id))
             partition.runs(task)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, workflow_id: str, task: asyncio.Task[None]) -> None:
         del task  # how it ended is seen where every background task's end is
         self._in_flight -= 1
+        if self._beginnings is not None:
+            self._beginnings.over(workflow_id)
         self._start_more()
 
     def _newcomers(self) -> list[AssignedPartition]:

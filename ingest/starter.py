@@ -27,6 +27,7 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from ingest import starter_words as words
+from ingest.beginnings import Beginnings
 from ingest.intake_record import IntakeRecord
 from ingest.patience import DeletedError, Patience
 from ingest.pause import INGESTER_PREFIX
@@ -56,14 +57,15 @@ class Starter:
         client: its namespace is where the workflows live. Eager start needs a worker on this very object.
         task_queue: the workers' task queue.
         hash_key: keys the hashes by which numbers and keys can be searched for.
-        eager: whether to ask for the first workflow task at once, for a worker in this process.
+        beginnings: told by a worker on this very client, which gets the first workflow task at once. None where there is none.
     """
 
-    def __init__(self, client: Client, *, task_queue: str, hash_key: bytes, eager: bool) -> None:
+    def __init__(self, client: Client, *, task_queue: str, hash_key: bytes, beginnings: Beginnings | None) -> None:
         self._client = client
         self._task_queue = task_queue
         self._hash_key = hash_key
-        self._eager = eager
+        self.beginnings = beginnings
+        """The records that begin now, where the worker is here."""
         self._patience = Patience(client.namespace)
         self._held: set[str] = set()
         self.intake_record = IntakeRecord(client, self._patience)
@@ -159,12 +161,14 @@ class Starter:
                     search_attributes=self._search_attributes(record, kafka_key),
                     static_summary=_summary(record),
                     rpc_timeout=_RPC_TIMEOUT,
-                    request_eager_start=self._eager,
+                    request_eager_start=self.beginnings is not None,
                 ),
             )
         except WorkflowAlreadyStartedError as error:
             _log.info("record attached to the workflow that is there", run_id=error.run_id, **where)
             telemetry.count(instruments.WORKFLOW_STARTS, "duplicate")
+            if self.beginnings is not None:
+                self.beginnings.over(record.workflow_id)
             return self._handle(record, error.run_id), False
         _log.info("record started", run_id=handle.result_run_id, **where)
         telemetry.count(instruments.WORKFLOW_STARTS, "started")

@@ -123,6 +123,12 @@ LOCAL_CALLS_MAX = 30
 """Calls of one worker that may be in flight before a first attempt goes by the task queue instead of inside its workflow task. A slow
 provider would fill every slot else, and a person's decision would wait behind it."""
 
+BEGINNINGS_MAX = 15
+BEGINNING_S_MAX = 3.0
+"""Records of an intake with a worker in its process that may be between their start and the leaving of their first call: enough to
+keep a few processors busy, few enough to leave workflow tasks free, without which a start is not eager. What the worker has not told
+about in BEGINNING_S_MAX counts no longer: where the tasks go to other processes, five records a second are started all the same."""
+
 LOCAL_ACTIVITIES_IN_FLIGHT_MAX = 50
 """Every workflow task runs one local activity at a time, so none ever waits for a slot."""
 
@@ -397,7 +403,10 @@ _check(
     LEDGER_TRANSACTION_TIMEOUT_S * LEDGER_TRIES_MAX < FINAL_COUNT_MARGIN_S,
     "what is counted for good must have been committed",
 )
-_check(LOCAL_CALLS_MAX < WORKFLOW_TASKS_IN_FLIGHT_MAX, "calls must leave workflow tasks free for decisions")
+_check(
+    LOCAL_CALLS_MAX + BEGINNINGS_MAX < WORKFLOW_TASKS_IN_FLIGHT_MAX,
+    "calls and beginnings must leave workflow tasks free for decisions",
+)
 _check(
     WORKFLOW_TASKS_IN_FLIGHT_MAX <= LOCAL_ACTIVITIES_IN_FLIGHT_MAX,
     "every workflow task must find a slot for its local activity",

@@ -40,7 +40,7 @@ def find(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.Co
 
 
 async def test_a_record_is_found_by_either_number_and_by_its_position(client: Client) -> None:
-    starter = Starter(client, task_queue=INTAKE_TASK_QUEUE, hash_key=KEY.encode(), eager=False)
+    starter = Starter(client, task_queue=INTAKE_TASK_QUEUE, hash_key=KEY.encode(), beginnings=None)
     raw = value(phoneNumberDonor=DONOR, phoneNumberReceiver=RECEIVER)
     topup = record("find", OFFSET, raw, partition=PARTITION, topic=TOPIC)
     handle = await client.start_workflow(

@@ -129,7 +129,7 @@ async def test_another_record_at_the_same_position_stops_its_partition_alone(
 ) -> None:
     corner = await make_corner(2)
     foreign = record(corner.site.source, 1, value(test=wish, amount="99"), topic=corner.site.topic)
-    starter = Starter(corner.client, task_queue=corner.site.task_queue, hash_key=b"another key", eager=False)
+    starter = Starter(corner.client, task_queue=corner.site.task_queue, hash_key=b"another key", beginnings=None)
     waiting = asyncio.create_task(starter.carry_out(foreign, None))
     await wait_until(
         lambda: some_started(corner, 1), FINAL_TIMEOUT_S, "the foreign workflow has started", interval_s=0.1
@@ -275,7 +275,7 @@ async def test_a_namespace_without_our_search_attributes_is_refused_in_one_line(
     request.workflow_execution_retention_period.FromSeconds(86_400)
     await corner.client.workflow_service.register_namespace(request)
     client = await Client.connect(corner.stack.temporal.address, namespace=name)
-    starter = Starter(client, task_queue="none", hash_key=b"another key", eager=False)
+    starter = Starter(client, task_queue="none", hash_key=b"another key", beginnings=None)
     async with asyncio.timeout(FINAL_TIMEOUT_S):
         while True:
             with pytest.raises(StarterProblem) as refused:
@@ -292,4 +292,4 @@ async def test_a_namespace_without_our_search_attributes_is_refused_in_one_line(
 async def test_a_namespace_that_does_not_exist_ends_the_intake_in_one_line(corner: Corner) -> None:
     client = await Client.connect(corner.stack.temporal.address, namespace="nowhere")
     with pytest.raises(StarterProblem, match="no namespace 'nowhere'"):
-        await intake(client, corner.settings(), eager=False).run(asyncio.Event())
+        await intake(client, corner.settings(), beginnings=None).run(asyncio.Event())

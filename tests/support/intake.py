@@ -43,7 +43,7 @@ class Corner:
     async def intake(self, environment: Mapping[str, str] | None = None) -> AsyncIterator[asyncio.Task[None]]:
         """An intake in this process, stopped in good order afterwards."""
         stop = asyncio.Event()
-        ingester = intake(self.client, self.settings(**(environment or {})), eager=False)
+        ingester = intake(self.client, self.settings(**(environment or {})), beginnings=None)
         task = asyncio.create_task(ingester.run(stop))
         try:
             yield task

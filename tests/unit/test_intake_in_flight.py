@@ -9,6 +9,7 @@ from temporalio.client import Client
 
 from devstack.processes import wait_until
 from ingest.assignment import Assignment
+from ingest.beginnings import Beginnings
 from ingest.consumer import Membership
 from ingest.kafka import Cluster, KafkaRecord
 from ingest.partition import AssignedPartition, Room
@@ -32,6 +33,7 @@ class EndsWhenTold(Starter):
 
     def __init__(self) -> None:
         self.told = asyncio.Event()
+        self.beginnings = None
         self.begun: list[int] = []
 
     async def carry_out(
@@ -66,12 +68,16 @@ async def starter() -> EndsWhenTold:
 @pytest.fixture
 async def membership(starter: EndsWhenTold) -> AsyncIterator[Membership]:
     """A membership that has not joined, with room for three records in flight."""
+    made = a_membership(starter, in_flight_max=3)
+    yield made
+    await made.leave()
+
+
+def a_membership(starter: Starter, *, in_flight_max: int) -> Membership:
     cluster = Cluster(KAFKA)
     switch = Switch(cast("Client", None), Patience("default"), "test", by="nobody", refused_in_a_row_max=20)
     assignment = Assignment(KAFKA, INGEST, cluster, {})
-    made = Membership(KAFKA, 3, starter, switch, cluster, assignment, asyncio.Event())
-    yield made
-    await made.leave()
+    return Membership(KAFKA, in_flight_max, starter, switch, cluster, assignment, asyncio.Event())
 
 
 async def test_a_record_that_is_dropped_before_its_first_step_leaves_its_place_to_others(
@@ -88,6 +94,26 @@ async def test_a_record_that_is_dropped_before_its_first_step_leaves_its_place_t
     membership._start_more()
     await until_nothing_is_in_flight(membership)
     assert starter.begun == [0, 1, 2, 3, 4]
+
+
+async def test_with_a_worker_in_the_process_no_more_records_begin_than_it_can_begin_at_once(
+    starter: EndsWhenTold,
+) -> None:
+    starter.beginnings = beginnings = Beginnings()
+    membership = a_membership(starter, in_flight_max=1000)
+    first = [f"test:transfers:0:{offset}" for offset in range(limits.BEGINNINGS_MAX)]
+    membership._assignment._partitions[0] = partition_with(3 * limits.BEGINNINGS_MAX)
+    membership._start_more()
+    await asyncio.sleep(0)
+    assert len(starter.begun) == limits.BEGINNINGS_MAX
+    for workflow_id in first:
+        beginnings.over(workflow_id)
+    await asyncio.sleep(0)
+    assert len(starter.begun) == 2 * limits.BEGINNINGS_MAX, "none of them is final, but all their calls have left"
+    starter.told.set()
+    await until_nothing_is_in_flight(membership)
+    assert len(starter.begun) == 3 * limits.BEGINNINGS_MAX
+    await membership.leave()
 
 
 async def test_what_became_final_after_its_partition_was_given_away_is_dropped(

@@ -224,7 +224,7 @@ class Stage:
         self.source = source
         self._offsets = itertools.count()
         self._runs: dict[str, Run] = {}
-        self._starter = Starter(client, task_queue=task_queue, hash_key=b"stage", eager=False)
+        self._starter = Starter(client, task_queue=task_queue, hash_key=b"stage", beginnings=None)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Stage"]:
