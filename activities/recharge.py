@@ -23,6 +23,10 @@ from recharge.outcome import State
 log = structlog.get_logger(__name__)
 
 
+def nobody_waits(_workflow_id: str) -> None:
+    """No intake is in the worker's process."""
+
+
 class Recharge:
     """The activity that carries out a recharge.
 
@@ -39,7 +43,7 @@ class Recharge:
         *,
         timeout_s: float,
         local_calls_max: int,
-        has_begun: Callable[[str], None],
+        has_begun: Callable[[str], None] = nobody_waits,
     ) -> None:
         self._ledger = ledger
         self._provider = provider

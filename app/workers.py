@@ -15,7 +15,7 @@ from activities.ledger import Ledger, LedgerUnavailable
 from activities.ledger.waiting import WaitingRecords
 from activities.look_up import LookUp
 from activities.provider import Provider
-from activities.recharge import Recharge
+from activities.recharge import Recharge, nobody_waits
 from activities.record_result import RecordResult
 from app.alarms import Alarms
 from app.deployment import Deployment
@@ -65,10 +65,6 @@ def key_rules(settings: ProviderSettings) -> KeyRules | None:
     return KeyRules(settings.key_lifetime_s, settings.timeout_s)
 
 
-def _nobody_waits(_workflow_id: str) -> None:
-    """No intake is in the worker's process."""
-
-
 @asynccontextmanager
 async def worker(
     client: Client,
@@ -76,7 +72,7 @@ async def worker(
     stop: asyncio.Event,
     deployment: Deployment | None,
     health: Health,
-    has_begun: Callable[[str], None] = _nobody_waits,
+    has_begun: Callable[[str], None] = nobody_waits,
 ) -> AsyncIterator[None]:
     """A worker that runs while the body does, as one of a deployment's where there is one. `health` tells of it, and `has_begun`
     hears of each record whose call has left.
