@@ -12,7 +12,7 @@ SEEDS ?= 1
 RECORDS ?= 500
 FAULTS ?= 25
 
-.PHONY: help demo dev test test-long pictures walkthrough sweep campaign bench check format constraints servers browser clean
+.PHONY: help demo dev test test-long pictures walkthrough sweep campaign bench check format constraints servers for-tests clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,14 +23,14 @@ demo: servers ## Three records on the whole local stack, watched: an error, a ki
 dev: servers ## Keep the whole local stack up, with an intake and a worker, until Ctrl-C.
 	@$(BIN)/recharge dev
 
-test: browser ## Run the tests against real servers.
+test: for-tests ## Run the tests against real servers.
 	@echo "Running the tests in two processes, each with a local stack of its own (about 18 minutes on two cores)"
 	@$(BIN)/pytest -m 'not long' -n 2 --dist loadfile
 
-test-long: servers ## Run the tests that take longer than `make test` allows.
+test-long: for-tests ## Run the tests that take longer than `make test` allows.
 	@$(BIN)/pytest -m long
 
-pictures: browser ## Take the pictures of docs/pictures anew, from the Web UI.
+pictures: for-tests ## Take the pictures of docs/pictures anew, from the Web UI.
 	@PICTURES=docs/pictures $(BIN)/pytest -q tests/integration/test_web_ui_pages.py
 
 walkthrough: servers ## Play an operator's day on the local stack and write docs/walkthrough.md anew.
@@ -66,8 +66,8 @@ constraints: $(INSTALLED) ## Pin every dependency anew in constraints.txt, with 
 servers: $(INSTALLED)
 	@$(BIN)/python -m devstack.install
 
-browser: $(INSTALLED)
-	@$(BIN)/python -m devstack.install --browser
+for-tests: $(INSTALLED)
+	@$(BIN)/python -m devstack.install --for-tests
 
 $(INSTALLED): constraints.txt pyproject.toml
 	@echo "Installing the pinned Python packages into $(VENV) (about a minute, once)"

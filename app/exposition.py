@@ -32,11 +32,13 @@ class Exposition:
     def _register(self, each: Instrument) -> None:
         match each.kind:
             case Kind.COUNTER:
-                self._counters[each.name] = Counter(each.name, each.help, each.labels, registry=self._registry)
+                counter = Counter(each.name, each.help, each.labels, registry=self._registry)
+                self._counters[each.name] = counter
+                _begin(counter, each)
             case Kind.HISTOGRAM:
-                self._histograms[each.name] = Histogram(
-                    each.name, each.help, each.labels, buckets=each.buckets, registry=self._registry
-                )
+                histogram = Histogram(each.name, each.help, each.labels, buckets=each.buckets, registry=self._registry)
+                self._histograms[each.name] = histogram
+                _begin(histogram, each)
             case Kind.GAUGE:
                 pass
 
@@ -53,6 +55,12 @@ class Exposition:
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
         return generate_latest(self._registry)
+
+
+def _begin(metric: Counter | Histogram, each: Instrument) -> None:
+    """Have it shown from now on with each value of its label, as 0."""
+    for value in each.values:
+        metric.labels(value)
 
 
 class _Gauges(Collector):

@@ -6,13 +6,13 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from importlib.metadata import version
 
 import structlog
 
 from app.deployment import Deployment
 from app.health import Health, health_answer, ready_answer
 from recharge import instruments, telemetry
+from recharge.release import name, release
 from recharge.settings import HttpSettings
 from recharge.telemetry import Of, Reading
 
@@ -41,14 +41,9 @@ class Process(StrEnum):
                 return (INTAKE, WORKER)
 
 
-def release() -> str:
-    """The version of this release."""
-    return version("recharge")
-
-
 def identity() -> str:
     """What this process calls itself towards Temporal, so that everybody sees which releases run, and where."""
-    return f"recharge@{release()} {os.getpid()}@{socket.gethostname()}"
+    return f"{name()} {os.getpid()}@{socket.gethostname()}"
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -28,6 +28,7 @@ from app.temporal_words import final_problem, refused_us, why_waiting
 from recharge import limits
 from recharge.contract import SEARCH_ATTRIBUTES
 from recharge.payload_codec import data_converter
+from recharge.section import is_loopback
 from recharge.settings import HttpSettings, TemporalSettings
 
 log = structlog.get_logger(__name__)
@@ -57,6 +58,16 @@ def _connect_config() -> dict[str, object]:
     return {"target_host": DEFAULT_ADDRESS, **config}
 
 
+def _check_encrypted(config: Mapping[str, object], settings: TemporalSettings) -> None:
+    """Refuse a connection that anybody in between could read and, worse, start workflows by."""
+    target = str(config["target_host"])
+    if not config.get("tls") and not settings.allow_plaintext and not is_loopback(target.rpartition(":")[0] or target):
+        raise TemporalProblem(
+            f"Temporal at {target} would be reached without TLS, which is allowed on loopback only; set TEMPORAL_TLS=true or "
+            "TEMPORAL_TLS_…, or RECHARGE_TEMPORAL__ALLOW_PLAINTEXT=true where something else encrypts on the way"
+        )
+
+
 def configured_namespace() -> str:
     """The namespace of the clients that `connect` makes, for those who need no connection.
 
@@ -73,10 +84,11 @@ async def connect(
     What the client sends is encrypted where the settings have keys. `http` says whether and where the SDK shows its own metrics.
     `waiting` hears each time why there is no connection yet.
 
-    Raises TemporalProblem where the configuration cannot be read or the server refuses us, HttpProblem where the address of the SDK's
-    metrics cannot be listened on.
+    Raises TemporalProblem where the configuration cannot be read, would have us go unencrypted beyond loopback, or the server refuses us;
+    HttpProblem where the address of the SDK's metrics cannot be listened on.
     """
     config = _connect_config()
+    _check_encrypted(config, settings)
     runtime = native_runtime(None if http is None else http.sdk_address)
     where = f"Temporal at {config['target_host']}"
     delay_s = limits.START_RETRY_FIRST_S

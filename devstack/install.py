@@ -1,7 +1,7 @@
 """Fetches what the local stack is made of, once: Java, Apache Kafka, MySQL.
 
 `python -m devstack.install` fetches everything and says for each thing what, why and how long; every part is skipped
-where it is there already. With `--browser` the tests' browser is fetched as well.
+where it is there already. With `--for-tests` the tests' browser and Prometheus are fetched as well.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ from devstack.commands import run
 from devstack.debian import install_packages, require_root, unpack_packages
 from devstack.errors import DevstackError
 from devstack.faketime import ensure_faketime
+from devstack.promtool import ensure_prometheus
 
 Report = Callable[[str], None]
 
@@ -225,7 +226,7 @@ def ensure_everything(report: Report = _silent) -> None:
     ensure_faketime(report)
 
 
-def main(*, browser: bool) -> int:
+def main(*, for_tests: bool) -> int:
     """Fetch everything with a progress display; the exit status."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -238,8 +239,9 @@ def main(*, browser: bool) -> int:
                 progress.console.print(f"devstack: {message}", highlight=False, soft_wrap=True)
 
             ensure_everything(report)
-            if browser:
+            if for_tests:
                 ensure_chromium(report)
+                ensure_prometheus(report)
     except DevstackError as error:
         console.print(f"devstack: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -248,4 +250,4 @@ def main(*, browser: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(browser="--browser" in sys.argv[1:]))
+    sys.exit(main(for_tests="--for-tests" in sys.argv[1:]))

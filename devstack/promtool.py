@@ -1,4 +1,4 @@
-"""Prometheus's own checker of alert rules: the program on PATH, or Debian's, unpacked and not installed.
+"""Prometheus and its own checker of alert rules: the programs on PATH, or Debian's, unpacked and not installed.
 
 python -m devstack.promtool check rules FILE…
 """
@@ -8,37 +8,53 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from devstack.cache import ensure_built
 from devstack.debian import download_package
 from devstack.errors import DevstackError
 
-_PACKAGE = "prometheus"
-_PROGRAM = "promtool"
+_PACKAGE: Final = "prometheus"
+_SERVER: Final = "prometheus"
+_CHECKER: Final = "promtool"
 
 
 def ensure_promtool(report: Callable[[str], None]) -> Path:
-    """The program, from this machine if it is installed, else fetched once.
+    """The checker, from this machine if it is installed, else fetched once.
 
     Raises:
         DevstackError: where it cannot be had, saying what to install.
     """
-    if installed := shutil.which(_PROGRAM):
+    return _ensure(_CHECKER, report)
+
+
+def ensure_prometheus(report: Callable[[str], None]) -> Path:
+    """The server, likewise.
+
+    Raises:
+        DevstackError: where it cannot be had, saying what to install.
+    """
+    return _ensure(_SERVER, report)
+
+
+def _ensure(program: str, report: Callable[[str], None]) -> Path:
+    if installed := shutil.which(program):
         return Path(installed)
 
     def build(folder: Path) -> None:
-        report("fetching promtool (checks the alert rules; 20 MB of Debian's prometheus, a few seconds)")
+        report("fetching Prometheus and promtool (check the alert rules; Debian's package, 20 MB, a few seconds)")
         download_package(_PACKAGE, folder)
-        # The server itself, and what belongs to it, would only lie there.
-        (folder / "usr" / "bin" / _PROGRAM).rename(folder / _PROGRAM)
+        for name in (_SERVER, _CHECKER):
+            (folder / "usr" / "bin" / name).rename(folder / name)
+        # Its service files and pages would only lie there.
         for rest in folder.iterdir():
             if rest.is_dir():
                 shutil.rmtree(rest)
 
     try:
-        return ensure_built(_PROGRAM, build) / _PROGRAM
+        return ensure_built("prometheus-and-promtool", build) / program
     except (DevstackError, OSError) as error:
-        raise DevstackError(f"promtool cannot be fetched: {error} Install Debian's {_PACKAGE} by hand.") from error
+        raise DevstackError(f"{program} cannot be fetched: {error} Install Debian's {_PACKAGE} by hand.") from error
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """Who works: the processes that poll the workers' task queues, by the names that they give themselves."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,8 +12,7 @@ from temporalio.client import Client
 
 from recharge import limits
 from recharge.contract import calls_task_queue
-
-_RELEASE = re.compile(r"recharge@(?P<release>\S+) ")
+from recharge.release import release_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,7 @@ class Poller:
     @property
     def release(self) -> str | None:
         """The release that runs there; None where it does not say."""
-        found = _RELEASE.match(self.identity)
-        return None if found is None else found["release"]
+        return release_of(self.identity)
 
 
 @dataclass(frozen=True, slots=True)

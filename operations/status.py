@@ -219,7 +219,7 @@ def as_json(status: Status, discretion: Discretion) -> dict[str, Json]:
         "workers": None if status.workers is None else [_worker(each) for each in status.workers],
         "intakes": None
         if status.intakes is None
-        else [{"name": each.name, "host": each.host} for each in status.intakes],
+        else [{"name": each.name, "host": each.host, "release": each.release} for each in status.intakes],
         "schema_is_current": status.schema_is_current,
         "problems": dict(status.problems),
     }

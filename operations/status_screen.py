@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ingest.kafka import GroupMember
 from operations.screens import plain, show_list
 from operations.status import PartitionStatus, Status
 from operations.telling import Discretion, age, printable
@@ -62,16 +63,22 @@ def _processes(out: Console, status: Status) -> None:
         out.print(
             Text.assemble("workers: ", (f"{len(status.workers)} poll: {names}", "") if names else none), soft_wrap=True
         )
-        releases = sorted({each.release for each in status.workers if each.release is not None})
-        if len(releases) > 1:
-            out.print(Text(f"releases: {', '.join(releases)} run beside each other", "bold magenta"), soft_wrap=True)
     if status.intakes is not None:
-        names = ", ".join(f"{printable(each.name)} at {printable(each.host)}" for each in status.intakes)
+        names = ", ".join(map(_member, status.intakes))
         none = ("none is in the group, so nothing is read", "bold red")
         out.print(
             Text.assemble("intakes: ", (f"{len(status.intakes)} in the group: {names}", "") if names else none),
             soft_wrap=True,
         )
+    releases = sorted({each.release for each in (*(status.workers or ()), *(status.intakes or ())) if each.release})
+    if len(releases) > 1:
+        out.print(Text(f"releases: {', '.join(releases)} run beside each other", "bold magenta"), soft_wrap=True)
+
+
+def _member(each: GroupMember) -> str:
+    """One intake. A group instance id says nothing about the release, so that stands beside it."""
+    beside = "" if each.release is None or each.release in each.name else f" ({each.release})"
+    return printable(f"{each.name}{beside} at {each.host}")
 
 
 def _intake_and_provider(out: Console, status: Status, discretion: Discretion) -> None:

@@ -1,5 +1,6 @@
 """Everything that is measured of the service, in one table. docs/metrics.md shows it; alerts and dashboards in deploy/ rest on it."""
 
+from recharge.outcome import DEAD_LETTER_STATES, FINAL_STATES, LookupAnswer, Outcome
 from recharge.telemetry import Instrument, Kind, Of
 
 _CALL_BUCKETS_S = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30.0, 60.0, 90.0, 300.0)
@@ -114,6 +115,7 @@ WORKFLOW_STARTS = Instrument(
     Of.INTAKE,
     "Starts by what came of them: started, or duplicate where the workflow was there already.",
     ("result",),
+    values=("started", "duplicate"),
 )
 RECORDS_DONE = Instrument(
     "recharge_records_done_total",
@@ -121,6 +123,7 @@ RECORDS_DONE = Instrument(
     Of.INTAKE,
     "Records that the intake saw become final, and whose offset may be committed.",
     ("state",),
+    values=tuple(sorted(FINAL_STATES)),
 )
 RECORD_SECONDS = Instrument(
     "recharge_record_seconds",
@@ -130,7 +133,12 @@ RECORD_SECONDS = Instrument(
     buckets=_RECORD_BUCKETS_S,
 )
 DEAD_LETTERS = Instrument(
-    "recharge_dead_letters_total", Kind.COUNTER, Of.INTAKE, "Dead letters that Kafka acknowledged.", ("state",)
+    "recharge_dead_letters_total",
+    Kind.COUNTER,
+    Of.INTAKE,
+    "Dead letters that Kafka acknowledged.",
+    ("state",),
+    values=tuple(sorted(DEAD_LETTER_STATES)),
 )
 COMMITS = Instrument(
     "recharge_commits_total",
@@ -138,6 +146,7 @@ COMMITS = Instrument(
     Of.INTAKE,
     "Commits by what came of them: done, refused (the partition is somebody else's now), failed (tried again).",
     ("result",),
+    values=("done", "refused", "failed"),
 )
 REBALANCES = Instrument(
     "recharge_rebalances_total", Kind.COUNTER, Of.INTAKE, "Assignments of partitions that this member was given."
@@ -151,6 +160,7 @@ ATTEMPTS = Instrument(
     Of.WORKER,
     "Attempts that ended here, by their outcome. One that died with its process is not among them; the ledger has it.",
     ("outcome",),
+    values=tuple(Outcome),
 )
 PROVIDER_CALL = Instrument(
     "recharge_provider_call_seconds",
@@ -159,6 +169,7 @@ PROVIDER_CALL = Instrument(
     "The call to the provider, connection and answer included, by its outcome.",
     ("outcome",),
     _CALL_BUCKETS_S,
+    tuple(Outcome),
 )
 CALLS_IN_FLIGHT = Instrument(
     "recharge_provider_calls_in_flight",
@@ -167,7 +178,12 @@ CALLS_IN_FLIGHT = Instrument(
     "Calls that are under way, with the opening and the closing of their attempts.",
 )
 LOOKUPS = Instrument(
-    "recharge_lookups_total", Kind.COUNTER, Of.WORKER, "Look-ups by the provider's answer.", ("answer",)
+    "recharge_lookups_total",
+    Kind.COUNTER,
+    Of.WORKER,
+    "Look-ups by the provider's answer.",
+    ("answer",),
+    values=tuple(LookupAnswer),
 )
 RECORDS_FINAL = Instrument(
     "recharge_records_final_total",
@@ -225,6 +241,7 @@ LEDGER_ERRORS = Instrument(
     "Transactions that failed once: for others' locks (contention), for want of an answer (unavailable), or for a reason that no "
     "further try mends (refused).",
     ("kind",),
+    values=("contention", "unavailable", "refused"),
 )
 
 INSTRUMENTS: tuple[Instrument, ...] = (

@@ -153,6 +153,11 @@ class TemporalSettings(Section):
     task_queue: str = Field("recharge", min_length=1, max_length=255, examples=["recharge"])
     web_ui_url: str | None = Field(None, examples=["https://temporal.example.net"])
     payload_keys: SecretStr | None = Field(None, examples=["…"])
+    allow_plaintext: bool = Field(
+        False,  # noqa: FBT003
+        description="Temporal may be reached without TLS beyond loopback, since something else encrypts on the way.",
+        examples=["false"],
+    )
 
     @property
     def keys(self) -> tuple[PayloadKey, ...]:

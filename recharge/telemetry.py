@@ -29,7 +29,11 @@ class Of(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One thing that is measured. Its name ends in its unit, by Prometheus's conventions; `buckets` are upper bounds of a histogram."""
+    """One thing that is measured. Its name ends in its unit, by Prometheus's conventions; `buckets` are upper bounds of a histogram.
+
+    `values` are those of the only label of a counter or a histogram. Each is shown from the start, as 0: Prometheus sees no rise in a
+    series that begins at 1, so the first failure of a process would raise no alert.
+    """
 
     name: str
     kind: Kind
@@ -37,6 +41,7 @@ class Instrument:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

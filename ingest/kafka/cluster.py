@@ -23,6 +23,7 @@ from aiokafka.protocol.offset import OffsetRequest
 
 from ingest import kafka_words as words
 from ingest.kafka.connection import calling, client_arguments, closed_in_time, find_broker
+from recharge.release import release_of
 from recharge.settings import KafkaSettings
 
 _TOPIC_RESOURCE = 2
@@ -46,10 +47,12 @@ class Edge(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """One member of the consumer group: its group instance id, or a client's name where it has none, and its host's address."""
+    """One member of the consumer group: its group instance id, or its client id where it has none, and its host's address."""
 
     name: str
     host: str
+    release: str | None
+    """The release that runs there, by its client id; None where it does not say."""
 
 
 class Cluster:
@@ -159,9 +162,9 @@ class Cluster:
             response = await self._ask_coordinator(DescribeGroupsRequest([group]))
             return [
                 # The broker makes a member's id of its instance id, or else of its client id, a hyphen and a UUID.
-                GroupMember(member_id[: -_UUID_CHARS - 1], str(host).removeprefix("/"))
+                GroupMember(member_id[: -_UUID_CHARS - 1], str(host).removeprefix("/"), release_of(client_id))
                 for described in response.groups
-                for member_id, _, host, *_ in described[5]
+                for member_id, client_id, host, *_ in described[5]
             ]
 
     async def _ask_coordinator(self, request: Any) -> Any:  # noqa: ANN401  # aiokafka's requests and answers have no types

@@ -11,7 +11,7 @@ from aiokafka.conn import create_conn
 from aiokafka.helpers import create_ssl_context
 
 from ingest import kafka_words as words
-from recharge import limits
+from recharge import limits, release
 from recharge.settings import KafkaSettings
 
 _RETRY_BACKOFF_S = 0.1
@@ -47,7 +47,7 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
     """
     arguments: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
-        "client_id": "recharge",
+        "client_id": release.name(),
         "security_protocol": settings.security_protocol.value,
         "request_timeout_ms": milliseconds(limits.KAFKA_REQUEST_TIMEOUT_S),
         "retry_backoff_ms": milliseconds(_RETRY_BACKOFF_S),

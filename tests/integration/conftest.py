@@ -1,15 +1,18 @@
-"""Sites with a stub in the workflow's place, for the tests of the intake alone."""
+"""Sites with a stub in the workflow's place, for the tests of the intake alone; and a Prometheus for those of the alerts."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from devstack.prometheus import Prometheus
 from devstack.stack import Devstack
 from recharge import limits
 from tests.integration.stub_workflow import StubWorkflow, take_a_moment
+from tests.support.alerting import write_impatient_rules
 from tests.support.intake import Corner
 
 CornerMaker = Callable[..., Awaitable[Corner]]
@@ -49,3 +52,13 @@ async def corner(make_corner: CornerMaker) -> Corner:
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A held lane is looked at five times a second, so that a test need not wait."""
     monkeypatch.setattr(limits, "HELD_LANE_POLL_S", 0.2)
+
+
+@pytest.fixture
+async def prometheus(tmp_path: Path) -> AsyncIterator[Prometheus]:
+    """A Prometheus that looks every second."""
+    server = Prometheus(tmp_path / "prometheus", write_impatient_rules(tmp_path / "alerts.yml"))
+    await server.start()
+    yield server
+    await server.stop()
+    server.release()

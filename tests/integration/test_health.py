@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import pytest
 from temporalio.client import Client
 
-from app.observed import release
 from devstack.processes import wait_until
 from devstack.server import minimal_environment
 from devstack.stack import Devstack
 from recharge import limits
+from recharge.release import release
 from tests.conftest import SiteMaker
 from tests.support.command import AS_A_MODULE, ask
 from tests.support.deployment import make_current
@@ -133,6 +133,24 @@ async def test_status_tells_who_works_with_which_release_and_goes_on_looking_unt
     assert screen.rstrip().endswith((LEAVE_ALTERNATE_SCREEN, SHOW_CURSOR))
     assert "Traceback" not in screen
     await stopped([worker])
+
+
+async def test_status_tells_the_release_of_an_intake_with_a_group_instance_id_and_without(service: Service) -> None:
+    intakes = [
+        service.site.spawn("ingest"),
+        service.site.spawn("ingest", env={"RECHARGE_KAFKA__GROUP_INSTANCE_ID": "intake-0"}),
+    ]
+    for each in intakes:
+        await until_logged(each, "partition assigned")
+    told = (await ask("status", "--json", environment=service.site.environment)).json()
+    assert sorted((each["name"], each["release"]) for each in told["intakes"]) == [
+        ("intake-0", release()),
+        (f"recharge@{release()}", release()),
+    ]
+    shown = (await ask("status", environment=service.site.environment)).out
+    assert f"intake-0 ({release()}) at 127.0.0.1" in shown
+    assert f"recharge@{release()} at 127.0.0.1" in shown
+    await stopped(intakes)
 
 
 async def watched(environment: Mapping[str, str], until: str) -> tuple[str, int]:

@@ -255,6 +255,21 @@ async def test_temporal_with_a_certificate_of_another_authority_or_name_is_refus
         assert_one_line(await temporal_refusal(), "is not trusted (NotValidForName", "TEMPORAL_TLS_SERVER_NAME")
 
 
+@pytest.mark.parametrize("address", ["temporal.invalid:7233", "localhost.invalid:7233"])
+async def test_temporal_is_reached_without_tls_on_loopback_alone_or_where_a_setting_allows_it(
+    temporal: Callable[..., None], monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(operate_runs, "CONNECT_TIMEOUT_S", 0.3)
+    temporal(ADDRESS=address)
+    refused = await temporal_refusal()
+    assert_one_line(refused, f"Temporal at {address} would be reached without TLS", "TEMPORAL_TLS", "ALLOW_PLAINTEXT")
+    allowing = TemporalSettings.model_validate({"allow_plaintext": "true"})
+    with pytest.raises(TemporalProblem, match="gave no answer"):
+        await operate_runs.connected(allowing)
+    temporal(TLS="true")
+    assert "gave no answer" in str(await temporal_refusal())
+
+
 async def test_temporals_api_key_never_leaves_unencrypted(
     certificates: Certificates, temporal: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,19 @@ def test_a_process_shows_its_own_instruments_and_no_others(of: Of) -> None:
     assert names - created == {each.name for each in INSTRUMENTS if each.of in {Of.ANY, of}}
 
 
+def test_a_counter_with_a_label_is_there_before_the_first_event_so_that_prometheus_sees_it_rise() -> None:
+    shown = samples(Exposition(frozenset(Of), list).text().decode())
+    labelled = [each for each in INSTRUMENTS if each.kind is not Kind.GAUGE and each.labels]
+    for each in labelled:
+        # No alert rests on how records end, and most pairs of labels never come.
+        assert bool(each.values) is (each is not instruments.RECORDS_FINAL)
+        ending = "_count" if each.kind is Kind.HISTOGRAM else ""
+        for value in each.values:
+            (label,) = each.labels
+            assert shown[f'{each.name}{ending}{{{label}="{value}"}}'] == 0
+    assert len(labelled) > 6
+
+
 def test_what_is_counted_is_shown_and_what_a_process_does_not_show_is_dropped() -> None:
     exposition = Exposition(
         frozenset({Of.ANY, Of.WORKER}), lambda: [Reading(instruments.RECORDS_WAITING, 3, ("in_doubt",))]

@@ -1,0 +1,200 @@
+"""The other alerts that can be provoked in bounded time, by the same means as in test_alerts_live.py. Run by hand: some take a minute."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from temporalio.client import Client
+
+from activities.migrations import migrate
+from app.temporal import register_search_attributes
+from devstack.prometheus import Prometheus
+from devstack.simulator.client import Rule
+from devstack.stack import Devstack
+from tests.conftest import SiteMaker
+from tests.support.alerting import WHO, says, until_firing, until_quiet, until_seen
+from tests.support.command import ask
+from tests.support.http import Ports, listening, problems, until_ready
+from tests.support.intake import FINAL_TIMEOUT_S
+from tests.support.records import value
+from tests.support.service import Service, killed, logged_by, until_logged
+
+pytestmark = pytest.mark.long
+
+SLOW_S = 11
+LOCKED_EACH_S = 0.5
+DAYS_4_MS = 4 * 24 * 3600 * 1000
+
+
+@pytest.fixture
+async def service(stack: Devstack, make_site: SiteMaker, client: Client) -> AsyncIterator[Service]:
+    """A site without look-ups, whose decisions are taken soon."""
+    profile = {"RECHARGE_PROVIDER__PROCESSING_TIME_S": "0", "RECHARGE_INGEST__REFUSED_IN_A_ROW_MAX": "5"}
+    yield Service.of(stack, await make_site(partitions=4, profile=profile), client)
+    await stack.simulator.client.clear_rules()
+
+
+async def test_what_the_intake_cannot_go_on_with(service: Service, prometheus: Prometheus, ports: Ports) -> None:
+    """Partition 0 was moved to where nothing is, the record of 1 is old, 2 gets more than it can carry, and all of 3 is refused."""
+    site = service.site
+    await service.move_group({0: 50})
+    await service.send(0, value())
+    await send_old(service, 1, value(simulate=["charge+status:500"]))
+    await service.stack.simulator.client.set_rules(Rule("status:401", reference=service.workflow_id(2, 0)))
+    await service.send(2, *[value()] * 700)
+    running = site.spawn("run", env=listening(ports[0]))
+    prometheus.watch("recharge", ports[:1])
+    await until_seen(prometheus, 'recharge_partition_lag_offsets{partition="2"} == 700', 1)
+    await service.send(2, *[value()] * 700)
+    await until_firing(prometheus, "RechargePartitionStopped", "RechargeRetentionNear", "RechargeLagGrows")
+    (line,) = logged_by(running, "partition stands still")
+    assert "out_of_range" in line
+    status = await says(service, "status")
+    assert f"{service.workflow_id(1, 0)} (in_doubt for" in status
+    assert "1400" in status
+
+    await service.send(3, *[value(simulate=["status:404"])] * 6)
+    await until_firing(prometheus, "RechargeIntakePausedItself")
+    status = await says(service, "status")
+    assert "404" in status
+    assert service.workflow_id(3, 4) in status
+    assert "404 Not Found" in await says(service, "show", service.workflow_id(3, 4))
+    await says(service, "resume", *WHO)
+    await until_quiet(prometheus, "RechargeIntakePausedItself")
+    await killed([running])
+
+
+async def send_old(service: Service, partition: int, raw: bytes) -> None:
+    """Send a record that says it was made four days ago."""
+    producer = AIOKafkaProducer(**service.stack.kafka.client_options(), acks="all")
+    await producer.start()
+    try:
+        at_ms = int(time.time() * 1000) - DAYS_4_MS
+        await producer.send_and_wait(service.site.topic, raw, key=b"key", partition=partition, timestamp_ms=at_ms)
+    finally:
+        await producer.stop()
+
+
+async def test_money_that_nobody_can_be_sure_of_and_a_slow_provider(
+    service: Service, prometheus: Prometheus, ports: Ports
+) -> None:
+    """Partition 0 is decided while its answer is on the way, 1 waits for the provider's word for hours, 2 is slow."""
+    site, provider = service.site, service.stack.simulator.client
+    quick = {"RECHARGE_PROVIDER__TIMEOUT_S": "2"}
+    contradicted, pending = service.workflow_id(0, 0), service.workflow_id(1, 0)
+    first = site.spawn("worker", env=listening(ports[0], **quick))
+    await until_ready(ports[0], first)
+    prometheus.watch("recharge", ports)
+    await until_seen(prometheus, "recharge_late_answers_contradicting_total == 0", 1)
+    await service.send(0, value(simulate=["charge+freeze+ok", "charge+ok"]))
+    ingest = site.spawn("ingest", env=listening(ports[1]))
+    await provider.wait_for_charges(contradicted, 1, FINAL_TIMEOUT_S)
+    second = site.spawn("worker", env=listening(ports[2]))
+    await until_ready(ports[2], second)
+    await service.send(1, value(simulate=["accept+accepted"]))
+    await service.send(2, value(simulate=[f"charge+delay:{SLOW_S}+ok"]))
+    await service.until_states({(0, 0): "in_doubt", (1, 0): "pending", (2, 0): "succeeded"})
+
+    await says(service, "resolve", contradicted, "--not-charged", *WHO)
+    await service.until_states({(0, 0): "succeeded"})
+    first.thaw()
+    table = f"{site.names.database}.recharges"
+    await service.stack.mysql.execute(
+        f"UPDATE {table} SET updated_at = updated_at - INTERVAL 5 HOUR WHERE state = 'pending'"
+    )
+    await until_firing(prometheus, "RechargeContradiction", "RechargePendingLong", "RechargeProviderSlow")
+    (line,) = logged_by(first, "an answer came after another decision and contradicts it")
+    assert line["workflow_id"] == contradicted
+    shown, of_pending = await asyncio.gather(says(service, "show", contradicted), says(service, "show", pending))
+    assert "not_charged" in shown
+    assert "late" in shown
+    assert "202 Accepted" in of_pending
+    # Somebody else's transaction has all rows, one after another, for a while.
+    for _ in range(2):
+        locking = asyncio.create_task(
+            service.stack.mysql.execute(f"UPDATE {table} SET begun = begun WHERE SLEEP({LOCKED_EACH_S}) = 0")
+        )
+        await asyncio.gather(*(service.send(partition, value()) for partition in (0, 2, 3)))
+        await locking
+    await until_firing(prometheus, "RechargeLedgerSlow")
+    await killed([first, second, ingest])
+
+
+async def test_partitions_that_change_hands_again_and_again(
+    service: Service, prometheus: Prometheus, ports: Ports
+) -> None:
+    ingest = service.site.spawn("ingest", env=listening(ports[0]))
+    await until_ready(ports[0], ingest)
+    prometheus.watch("recharge", ports[:1])
+    await until_seen(prometheus, "recharge_rebalances_total == 1", 1)
+    for joined in range(4):
+        other = AIOKafkaConsumer(
+            service.site.topic, **service.stack.kafka.client_options(), group_id=service.site.group
+        )
+        await other.start()
+        await until_seen(prometheus, f"recharge_rebalances_total >= {2 + 2 * joined}", 1)
+        await other.stop()
+        await until_seen(prometheus, f"recharge_rebalances_total >= {3 + 2 * joined}", 1)
+    await until_firing(prometheus, "RechargeRebalances")
+    assert "recharge@" in await says(service, "status")
+    await killed([ingest])
+
+
+# --- Servers that go away ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def alone(tmp_path: Path) -> AsyncIterator[Service]:
+    """A service whose servers are killed and frozen, so nobody else may use them."""
+    async with Devstack(tmp_path / "devstack") as stack:
+        client = await Client.connect(stack.temporal.address, namespace=stack.temporal.namespace)
+        await register_search_attributes(client)
+        site = await stack.site("alone", partitions=2)
+        await migrate(site.migrate_environment["RECHARGE_MYSQL__URL"])
+        yield Service.of(stack, site, client)
+
+
+async def test_a_ledger_and_then_a_temporal_that_are_away(alone: Service, prometheus: Prometheus, ports: Ports) -> None:
+    running = alone.site.spawn("run", env=listening(ports[0]))
+    await until_ready(ports[0], running)
+    prometheus.watch("recharge", ports[:1])
+    await until_seen(prometheus, 'recharge_ledger_errors_total{kind="unavailable"}', 1)
+    await alone.stack.mysql.process.kill_and_wait()
+    await alone.send(0, *[value()] * 3)
+    await alone.send(1, *[value()] * 3)
+    await until_firing(prometheus, "RechargeNotReady", "RechargeLedgerErrors", timeout_s=180)
+    assert "MySQL" in (await problems(ports[0]))["ledger"]
+    told = await ask("status", environment=alone.site.environment)
+    assert told.status == 1
+    assert "ledger: " in told.out
+    assert "ledger: up" not in told.out
+    await alone.stack.mysql.start()
+    await alone.until_drained()
+    await until_quiet(prometheus, "RechargeNotReady")
+
+    await alone.stack.temporal.process.kill_and_wait()
+    await until_firing(prometheus, "RechargeNothingWorks", "RechargeNotReady")
+    assert "Temporal" in (await problems(ports[0]))["polling"]
+    await alone.stack.temporal.start()
+    await until_quiet(prometheus, "RechargeNothingWorks", "RechargeNotReady")
+    await killed([running])
+
+
+async def test_a_broker_that_is_away(alone: Service, prometheus: Prometheus, ports: Ports) -> None:
+    running = alone.site.spawn("run", env=listening(ports[0]))
+    await until_ready(ports[0], running)
+    prometheus.watch("recharge", ports[:1])
+    await until_seen(prometheus, 'recharge_commits_total{result="failed"} == 0', 1)
+    await alone.send(0, value(simulate=["charge+delay:5+ok"]))
+    await alone.stack.simulator.client.wait_for_charges(alone.workflow_id(0, 0), 1, FINAL_TIMEOUT_S)
+    alone.stack.kafka.freeze()
+    await until_firing(prometheus, "RechargeNothingReads", "RechargeNotReady", "RechargeCommitsFail", timeout_s=150)
+    assert "Kafka" in (await problems(ports[0]))["kafka"]
+    await until_logged(running, "Kafka cannot be used")
+    alone.stack.kafka.thaw()
+    await alone.until_drained(120)
+    await until_quiet(prometheus, "RechargeNothingReads")
+    await killed([running])
