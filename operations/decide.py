@@ -15,7 +15,7 @@ from activities.ledger import LedgerError, OperatorLedger, Ruling, Wish
 from operations.runs import RPC_TIMEOUT, Run, newest_run, reopen, temporal_said
 from recharge import limits
 from recharge.contract import RESOLVE_UPDATE, Decision, DecisionReply
-from recharge.outcome import FINAL_STATES, Action
+from recharge.outcome import FINAL_STATES, Action, State
 
 DECISIONS_AT_ONCE = 8
 """Decisions of one command that are under way at the same time."""
@@ -76,6 +76,11 @@ class Decider:
         if ruling.refused_because is not None:
             return await self._refused(ruling, run, decision)
         done, effect = await self._carry_on(workflow_id, run, decision)
+        if ruling.replaced is not None:
+            before = ruling.replaced
+            effect += (
+                f"; it stands instead of {before.action} by {before.by}, which had not taken effect: {before.note}"
+            )
         return Line(workflow_id, done, f"decided {decision.action} by {decision.by}; {effect}")
 
     async def _refused(self, ruling: Ruling, run: Run | None, decision: Decision) -> Line:
@@ -139,6 +144,8 @@ class Decider:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise
+        if reply.state is State.HELD and decision.action is not Action.HOLD:
+            return f"it is held still, for a reason that has to be decided by itself: {reply.said}"
         return f"it is {reply.state} now"
 
     async def _update(self, workflow_id: str, decision: Decision, progress: _Progress) -> DecisionReply:

@@ -3,9 +3,10 @@
 The ledger gathers the facts under the record's row lock and asks here. Nothing else in the service decides that a call may leave.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import assert_never
 
 from recharge import limits
@@ -81,11 +82,28 @@ class Decided:
     note: str
     provider_reference: str | None = None
 
+    @property
+    def ends_it(self) -> bool:
+        """The record becomes final by it, and nothing is sent any more."""
+        return self.action in {Action.SKIP, Action.CHARGED}
+
+
+class ObstacleKind(StrEnum):
+    """What stands in the way of a record that was never sent. A person who lets it pass has seen this one, and no other."""
+
+    TWIN = "twin"
+    """Another source brought the same content."""
+    DUPLICATE = "duplicate"
+    """Another record made the same request."""
+    STALE = "stale"
+    """It is older than it may be when it is sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a record that was never sent may not be sent: it repeats another one, or it is stale. `state` is `rejected` or `held`."""
+    """Why a record that was never sent may not be sent. `state` is where that leads: `rejected`, or `held` until a person decides."""
 
+    kind: ObstacleKind
     state: State
     said: str
 
@@ -107,7 +125,10 @@ class Facts:
     decided: Decided | None = None
     lookup: LookupAnswer | None = None
     """The newest readable answer of the provider's look-up since the newest attempt was opened."""
-    obstacle: Obstacle | None = None
+    obstacles: Sequence[Obstacle] = ()
+    """Everything that stands in the way of sending it, the weightiest first."""
+    shown: Collection[ObstacleKind] = ()
+    """The obstacles for which it was put on hold already, each by a hold of its own that only a person's decision ends."""
     now: datetime | None = None
     reason: str | None = None
     provider_reference: str | None = None
@@ -148,7 +169,7 @@ def judge(facts: Facts, keys: KeyRules | None = None) -> Finding:
 
 def _decided(facts: Facts) -> Finding | None:
     decided = facts.decided
-    if decided is None or decided.action in {Action.HOLD, Action.NOT_CHARGED}:
+    if decided is None or not decided.ends_it:
         return None
     by = f"by {decided.by}: {decided.note}"
     if decided.action is Action.SKIP:
@@ -167,22 +188,36 @@ def _decided(facts: Facts) -> Finding | None:
 
 def _held(facts: Facts) -> Finding | None:
     decided = facts.decided
-    if decided is None or decided.action is not Action.HOLD:
+    if decided is None or not is_on_hold(facts):
         return None
     return Finding(State.HELD, f"on hold by {decided.by}: {decided.note}", len(facts.attempts))
 
 
 def _hindered(facts: Facts) -> Finding | None:
-    obstacle = facts.obstacle
+    obstacle = unreleased_obstacle(facts)
     if obstacle is None:
         return None
     if obstacle.state is State.REJECTED:
-        # Nobody can have released this: a record waits for a person for another reason, or not at all.
         count = len(facts.attempts)
         return Finding(State.REJECTED, obstacle.said, count, reason=obstacle.said, resolved_by=ResolvedBy.INTAKE)
-    if facts.decided is not None and facts.decided.action is Action.NOT_CHARGED:
-        return None
     return Finding(State.HELD, obstacle.said, len(facts.attempts))
+
+
+def unreleased_obstacle(facts: Facts) -> Obstacle | None:
+    """The obstacle that nobody let pass; None where there is none, or where the record is on hold anyway.
+
+    The hold for an obstacle is the newest decision until a person makes another one. So where that is no hold any more, every
+    obstacle that was shown was decided about, and any other one is still to be shown: releasing the record from a hold that had
+    another reason, a cancellation for example, says nothing about it.
+    """
+    if is_on_hold(facts):
+        return None
+    return next((obstacle for obstacle in facts.obstacles if obstacle.kind not in facts.shown), None)
+
+
+def is_on_hold(facts: Facts) -> bool:
+    """Tell whether the newest decision holds the record."""
+    return facts.decided is not None and facts.decided.action is Action.HOLD
 
 
 def _answered(facts: Facts) -> Finding | None:

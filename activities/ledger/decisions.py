@@ -46,6 +46,8 @@ class Ruling:
     """The decision that stands instead, where the wish was refused because of it or because the record is final."""
     is_answered: bool = False
     """The provider has answered for good, so the record becomes final without anybody's decision."""
+    replaced: Decided | None = None
+    """The decision that had not had its effect yet, and has none now, since the record was put on hold after it."""
 
 
 REDRIVE = "redrive"
@@ -127,11 +129,14 @@ class Decisions(LedgerEngine):
             await insert_action(connection, wish, refused_because=refused, token=token)
             if refused is None:
                 await _judge(connection, wish, rows)
-            stands = refused is not None and (
-                state in FINAL_STATES or _decided_before(decided, rows, state) is not None
-            )
+            is_unused = _decided_before(decided, rows, state) is not None
             return Ruling(
-                wish.workflow_id, state, refused, decided if stands else None, is_answered=_answer(rows) is not None
+                wish.workflow_id,
+                state,
+                refused,
+                standing=decided if refused is not None and (state in FINAL_STATES or is_unused) else None,
+                is_answered=_answer(rows) is not None,
+                replaced=decided if refused is None and is_unused else None,
             )
 
         try:
@@ -197,7 +202,7 @@ def _refusal(
     if state in FINAL_STATES:
         return f"it is final already: {state}"
     if wish.action is Action.HOLD:
-        return "it is on hold already" if decided is not None and decided.action is Action.HOLD else None
+        return _needs_no_hold(decided)
     answer = _answer(rows)
     if answer is not None:
         return f"the provider has answered meanwhile: {answer}; its workflow makes it final by that"
@@ -206,6 +211,17 @@ def _refusal(
         or _not_waiting(state, is_closed=wish.is_closed)
         or _too_early(wish, rows, now, processing_time_s)
     )
+
+
+def _needs_no_hold(decided: Decided | None) -> str | None:
+    """Why a record is not put on hold. One that a decision makes final is not: nothing is sent for it anyway, and the decision stands."""
+    if decided is not None and decided.action is Action.HOLD:
+        return "it is on hold already"
+    return _told(decided) if decided is not None and decided.ends_it else None
+
+
+def _told(decided: Decided) -> str:
+    return f"it was decided already: {decided.action}, by {decided.by}: {decided.note}"
 
 
 def _answer(rows: list[AttemptRow]) -> Outcome | None:
@@ -218,12 +234,9 @@ def _decided_before(decided: Decided | None, rows: list[AttemptRow], state: Stat
     """A decision that stands and has not had its effect yet is not overruled by another."""
     if decided is None or decided.action is Action.HOLD:
         return None
-    told = f"it was decided already: {decided.action}, by {decided.by}: {decided.note}"
-    if decided.action in {Action.SKIP, Action.CHARGED}:
-        return told
     judged = bool(rows) and rows[-1].facts.verdict is Verdict.NOT_CHARGED
     unused = judged or (state is State.HELD and not any(attempt.facts.waits for attempt in rows))
-    return told if unused else None
+    return _told(decided) if decided.ends_it or unused else None
 
 
 def _not_waiting(state: State, *, is_closed: bool) -> str | None:

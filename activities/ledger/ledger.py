@@ -16,17 +16,20 @@ from activities.ledger.closing import close
 from activities.ledger.decisions import Wish, insert_action
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
-from activities.ledger.obstacles import claim, find_obstacle
-from activities.ledger.reading import AttemptRow, Known, read_decided, read_facts, read_known
+from activities.ledger.obstacles import claim, find_obstacles
+from activities.ledger.reading import AttemptRow, Known, obstacle_token, read_decided, read_facts, read_known
 from activities.ledger.rows import INSERT_ATTEMPT, NOW, cut_reason, insert_row, lock_row, move, new_row, timeout_us
 from activities.ledger.usual import Opened, answer_usually, leads_to, open_usually
 from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
 from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State
-from recharge.sending import Facts, KeyRules, NotFoundRules, judge
+from recharge.sending import Facts, KeyRules, NotFoundRules, judge, unreleased_obstacle
 
 log = structlog.get_logger(__name__)
+
+_THE_SERVICE = "recharge"
+"""Who holds a record for which an obstacle stands in the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,11 @@ class Ledger(LedgerEngine):
 
         async def work(connection: AsyncConnection) -> Opened | Finding:
             if await insert_row(connection, new_row(record, State.SENDING)):
-                finding = judge(await _fresh(connection, record), self._keys)
+                facts = await _fresh(connection, record)
+                finding = judge(facts, self._keys)
                 if finding.state is State.SENDING:
                     return await _insert_attempt(connection, record, token, timeout_s, ())
-                await _follow(connection, record, State.SENDING, finding)
+                await _follow(connection, record, facts, finding)
                 return finding
             known = await _known(connection, record)
             rows = known.attempts
@@ -78,11 +82,12 @@ class Ledger(LedgerEngine):
                 return own
             if not rows:
                 await claim(connection, record)
-            finding = judge(await read_facts(connection, record, known), self._keys)
+            facts = await read_facts(connection, record, known)
+            finding = judge(facts, self._keys)
             if finding.state is State.SENDING:
                 await move(connection, record, State.SENDING)
                 return await _insert_attempt(connection, record, token, timeout_s, rows)
-            await _follow(connection, record, State(known.row["state"]), finding)
+            await _follow(connection, record, facts, finding)
             return finding
 
         return await self.transact(work)
@@ -114,23 +119,20 @@ class Ledger(LedgerEngine):
             # A repetition under the same key is the same recharge, so an answer to the first speaks of it as well.
             repeated = self._keys is not None and mine.facts.verdict is None
             later = rows[-1].facts.number > mine.facts.number and not repeated
-            facts = await close(connection, record, mine, answer, state, later_attempt=later)
-            all_facts = [facts if attempt is mine else attempt.facts for attempt in rows]
-            now = (await connection.execute(select(NOW))).scalar_one() if answer.outcome is Outcome.UNKNOWN else None
-            finding = judge(
-                Facts(
-                    state,
-                    all_facts,
-                    now=now,
-                    reason=row["reason"],
-                    provider_reference=row["provider_reference"],
-                    status=row["status"],
-                    resolved_by=row["resolved_by"] and ResolvedBy(row["resolved_by"]),
-                ),
-                self._keys,
+            closed = await close(connection, record, mine, answer, state, later_attempt=later)
+            now = await _now(connection) if answer.outcome is Outcome.UNKNOWN else None
+            facts = Facts(
+                state,
+                [closed if attempt is mine else attempt.facts for attempt in rows],
+                now=now,
+                reason=row["reason"],
+                provider_reference=row["provider_reference"],
+                status=row["status"],
+                resolved_by=row["resolved_by"] and ResolvedBy(row["resolved_by"]),
             )
+            finding = judge(facts, self._keys)
             retried = finding.state is State.SENDING
-            await _follow(connection, record, state, replace(finding, state=State.RETRYING) if retried else finding)
+            await _follow(connection, record, facts, replace(finding, state=State.RETRYING) if retried else finding)
             return replace(finding, retry_after_s=answer.retry_after_s)
 
         return await self.transact(work)
@@ -140,17 +142,19 @@ class Ledger(LedgerEngine):
 
         async def work(connection: AsyncConnection) -> LookupFacts:
             known = await read_known(connection, record)
-            now = (await connection.execute(select(NOW))).scalar_one()
             if known is None:
                 # Asked before anything was sent, by a cancellation that came first.
-                return LookupFacts(Finding(State.SENDING, "nothing was sent so far"), now, None, 0, None)
+                finding, now = Finding(State.SENDING, "nothing was sent so far"), await _now(connection)
+                return LookupFacts(finding, now, None, 0, None)
             rows = known.attempts
-            finding = judge(await read_facts(connection, record, known), self._keys)
+            facts = await read_facts(connection, record, known)
+            finding = judge(facts, self._keys)
             if finding.state is State.HELD:
-                await _hold(connection, record, State(known.row["state"]), finding.said)
+                await _hold(connection, record, facts, finding)
             asked, answered_at = await lookup_rows.history(
                 connection, record.workflow_id, rows[-1].facts.number if rows else 0
             )
+            now = facts.now or await _now(connection)
             return LookupFacts(finding, now, rows[-1] if rows else None, asked, answered_at)
 
         return await self.transact(work)
@@ -180,17 +184,22 @@ class Ledger(LedgerEngine):
         return await self.transact(work)
 
     async def hold(self, record: RecordInput, *, by: str, note: str) -> None:
-        """Write down that nothing more is sent until a person decides; nothing happens to a record that is final or on hold already."""
+        """Write down that nothing more is sent until a person decides.
+
+        Nothing happens to a record that is final or on hold already, nor to one that a person's decision makes final: nothing is
+        sent for it anyway.
+        """
 
         async def work(connection: AsyncConnection) -> None:
             await insert_row(connection, new_row(record, State.HELD))
             known = await _known(connection, record)
             state, decided = State(known.row["state"]), known.decided
-            if state in FINAL_STATES:
+            if state in FINAL_STATES or (decided is not None and decided.ends_it):
                 return
             if decided is None or decided.action is not Action.HOLD:
                 await insert_action(connection, Wish(record.workflow_id, Action.HOLD, by, note))
-            await _hold(connection, record, state, f"on hold by {by}: {note}")
+            if state is not State.HELD:
+                await move(connection, record, State.HELD, reason=cut_reason(f"on hold by {by}: {note}"))
 
         await self.transact(work)
 
@@ -216,6 +225,11 @@ class Ledger(LedgerEngine):
         return await self.transact(work)
 
 
+async def _now(connection: AsyncConnection) -> datetime:
+    now: datetime = (await connection.execute(select(NOW))).scalar_one()
+    return now
+
+
 async def _known(connection: AsyncConnection, record: RecordInput) -> Known:
     known = await read_known(connection, record)
     if known is None:
@@ -228,23 +242,28 @@ async def _known(connection: AsyncConnection, record: RecordInput) -> Known:
 async def _fresh(connection: AsyncConnection, record: RecordInput) -> Facts:
     """What is known about a record whose row was just inserted, in as few questions as that takes."""
     owner = await claim(connection, record)
-    now = (await connection.execute(select(NOW))).scalar_one() if record.stale_after_s is not None else None
+    now = await _now(connection) if record.stale_after_s is not None else None
     # Looked for after the row was inserted: a decision about a record that was not begun is written before the row is looked for.
     decided = await read_decided(connection, record.workflow_id)
-    return Facts(State.SENDING, decided=decided, obstacle=await find_obstacle(connection, record, (), now, owner))
+    return Facts(State.SENDING, decided=decided, obstacles=await find_obstacles(connection, record, (), now, owner))
 
 
-async def _follow(connection: AsyncConnection, record: RecordInput, state: State, finding: Finding) -> None:
+async def _follow(connection: AsyncConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
     """Let the open state follow what was found. A hold stays, and a final state is for `record_result` alone to write."""
     if finding.state is State.HELD:
-        await _hold(connection, record, state, finding.said)
-    elif finding.state not in FINAL_STATES and state not in FINAL_STATES | {State.HELD, finding.state}:
+        await _hold(connection, record, facts, finding)
+    elif finding.state not in FINAL_STATES and facts.state not in FINAL_STATES | {State.HELD, finding.state}:
         await move(connection, record, finding.state)
 
 
-async def _hold(connection: AsyncConnection, record: RecordInput, state: State, why: str) -> None:
-    if state not in FINAL_STATES | {State.HELD}:
-        await move(connection, record, State.HELD, reason=cut_reason(why))
+async def _hold(connection: AsyncConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
+    """Hold the record. Where an obstacle does it, that is a hold of its own, so that a person who decides has seen this very obstacle."""
+    obstacle = unreleased_obstacle(facts)
+    if obstacle is not None:
+        shown = Wish(record.workflow_id, Action.HOLD, _THE_SERVICE, obstacle.said)
+        await insert_action(connection, shown, token=obstacle_token(obstacle.kind))
+    if obstacle is not None or facts.state is not State.HELD:
+        await move(connection, record, State.HELD, reason=cut_reason(finding.said))
 
 
 def _own_opening(rows: Sequence[AttemptRow], token: str) -> Opened | None:

@@ -17,7 +17,7 @@ from activities.ledger.tables import attempts, recharges, request_claims
 from recharge.contract import DuplicateRequests, RecordInput
 from recharge.outcome import Outcome, State, Verdict, is_retried
 from recharge.privacy import phone_digits
-from recharge.sending import AttemptFacts, Obstacle, frees_its_claim
+from recharge.sending import AttemptFacts, Obstacle, ObstacleKind, frees_its_claim
 
 CLAIM = insert(request_claims).values(claimed_at=NOW)
 TWIN = (
@@ -100,25 +100,31 @@ async def _ended_without_effect(connection: AsyncConnection, workflow_id: str) -
     return frees_its_claim(State(state), facts)
 
 
-async def find_obstacle(
+async def find_obstacles(
     connection: AsyncConnection,
     record: RecordInput,
     facts: Sequence[AttemptFacts],
     now: datetime | None,
     owner: str | None,
-) -> Obstacle | None:
+) -> list[Obstacle]:
     """What stands in the way of a record's first sending, or of a further one that has become stale. `owner` owns what it claims."""
+    found = []
     if not facts:
-        # What the old source had done must not be done again, and that it repeats a request is no news there: so this comes first.
+        # What the old source had done must not be done again: so this comes first.
         twin = await _twin(connection, record)
         if twin is not None:
-            return Obstacle(State.HELD, f"the same content stands in the ledger as {twin}, under another source")
-        if owner is not None:
+            said = f"the same content stands in the ledger as {twin}, under another source"
+            found.append(Obstacle(ObstacleKind.TWIN, State.HELD, said))
+        # That it repeats the request of a twin is no news. Whoever lets the twin pass has decided about that request as well.
+        if owner is not None and (twin is None or not await _is_twin(connection, record, owner)):
             state = State.HELD if record.duplicate_requests is DuplicateRequests.HOLD else State.REJECTED
-            return Obstacle(state, f"duplicate of {owner}: the same request was made there")
+            said = f"duplicate of {owner}: the same request was made there"
+            found.append(Obstacle(ObstacleKind.DUPLICATE, state, said))
     if all(attempt.outcome is not None and is_retried(attempt.outcome) for attempt in facts):
-        return stale(record, now)
-    return None
+        old = stale(record, now)
+        if old is not None:
+            found.append(old)
+    return found
 
 
 async def _twin(connection: AsyncConnection, record: RecordInput) -> str | None:
@@ -126,6 +132,13 @@ async def _twin(connection: AsyncConnection, record: RecordInput) -> str | None:
     which = {"same_digest": record.content_digest, "own_source": record.source}
     twin: str | None = await connection.scalar(TWIN, which)
     return twin
+
+
+async def _is_twin(connection: AsyncConnection, record: RecordInput, workflow_id: str) -> bool:
+    """Tell whether this other record is one that `_twin` could have found."""
+    query = select(recharges.c.content_digest, recharges.c.source).where(recharges.c.workflow_id == workflow_id)
+    row = (await connection.execute(query.with_for_update(read=True))).one_or_none()
+    return row is not None and row.content_digest == record.content_digest and row.source != record.source
 
 
 def stale(record: RecordInput, now: datetime | None) -> Obstacle | None:
@@ -136,6 +149,7 @@ def stale(record: RecordInput, now: datetime | None) -> Obstacle | None:
     if age_s <= record.stale_after_s:
         return None
     return Obstacle(
+        ObstacleKind.STALE,
         State.HELD,
         f"stale: the record is {age_s:.0f} s old, more than the {record.stale_after_s:.0f} s that are allowed",
     )

@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import BindParameter, RowMapping, Select, and_, bindparam, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.ledger.obstacles import find_obstacle, other_owner
+from activities.ledger.obstacles import find_obstacles, other_owner
 from activities.ledger.rows import AT_POSITION, NOW, ROW_COLUMNS, position_of, refuse_another
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge.contract import RecordInput
 from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
-from recharge.sending import AttemptFacts, Decided, Facts
+from recharge.sending import AttemptFacts, Decided, Facts, ObstacleKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,15 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A record's row, its attempts (oldest first) and the newest decision about it, all read and locked by one statement."""
+    """A record's row, its attempts (oldest first), the newest decision about it and the obstacles that had it held.
+
+    All are read and locked by one statement.
+    """
 
     row: RowMapping
     attempts: list[AttemptRow]
     decided: Decided | None
+    shown: frozenset[ObstacleKind]
 
 
 _DECISION = (
@@ -54,6 +58,11 @@ KNOWN = (
 )
 
 
+def obstacle_token(kind: ObstacleKind) -> str:
+    """The token of the hold that shows a record's obstacle to people. Those of their own decisions are random and have no colon."""
+    return f"obstacle:{kind}"
+
+
 async def read_known(connection: AsyncConnection, record: RecordInput) -> Known | None:
     """Lock and read everything that a decision about the record rests on; None where it has no row.
 
@@ -64,11 +73,13 @@ async def read_known(connection: AsyncConnection, record: RecordInput) -> Known 
         return None
     refuse_another(record, found[0])
     by_number = {row["attempt_number"]: _attempt(row, "attempt_") for row in found if row["attempt_id"] is not None}
-    decisions = {row["decided_id"]: _decided(row, "decided_") for row in found if row["decided_id"] is not None}
+    decisions = {row["decided_id"]: row for row in found if row["decided_id"] is not None}
+    tokens = {row["decided_token"] for row in decisions.values()}
     return Known(
         found[0],
         [by_number[number] for number in sorted(by_number)],
-        decisions[max(decisions)] if decisions else None,
+        _decided(decisions[max(decisions)], "decided_") if decisions else None,
+        frozenset(kind for kind in ObstacleKind if obstacle_token(kind) in tokens),
     )
 
 
@@ -168,6 +179,7 @@ async def read_facts(connection: AsyncConnection, record: RecordInput, known: Kn
         attempts=attempt_facts,
         decided=known.decided,
         lookup=None if lookup is None else LookupAnswer(lookup),
-        obstacle=await find_obstacle(connection, record, attempt_facts, now, owner),
+        obstacles=await find_obstacles(connection, record, attempt_facts, now, owner),
+        shown=known.shown,
         now=now,
     )

@@ -7,6 +7,7 @@ from devstack.without.safeguard import quick, slow
 from devstack.without.weakened import NOTHING, returning
 
 _LIVES: Final = "tests/unit/test_stateful.py::TestOneRecord"
+_SENDING: Final = "tests/unit/test_sending.py::test_"
 _LEDGER: Final = "tests/integration/test_ledger.py::test_"
 _OFFICE: Final = "tests/integration/test_operations.py::test_"
 
@@ -26,6 +27,22 @@ DECIDING: Final = (
         "activities.ledger.decisions._decided_before",
         NOTHING,
         f"{_LEDGER}a_decision_that_has_not_had_its_effect_is_not_overruled",
+    ),
+    slow(
+        "hold-ends-nothing",
+        "a person's decisions",
+        "a hold overrules a decision that makes the record final and has not had its effect yet",
+        "activities.ledger.decisions._needs_no_hold",
+        NOTHING,
+        f"{_LEDGER}a_hold_overrules_no_decision_that_ends_the_record",
+    ),
+    quick(
+        "obstacle-is-shown",
+        "a person's decisions",
+        "releasing a record lets an obstacle pass that nobody has seen",
+        "recharge.sending.unreleased_obstacle",
+        NOTHING,
+        f"{_SENDING}a_person_lets_each_obstacle_pass_by_a_decision_of_its_own_and_only_what_was_shown",
     ),
     slow(
         "answered-meanwhile",

@@ -38,9 +38,9 @@ from activities.recharge import Recharge
 from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
-from recharge.contract import Finding, RechargeTask, RecordInput
+from recharge.contract import DuplicateRequests, Finding, RechargeTask, RecordInput
 from recharge.outcome import Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
-from recharge.sending import KeyRules, NotFoundRules
+from recharge.sending import Decided, KeyRules, NotFoundRules
 from recharge.settings import ProviderSettings
 from tests.conftest import SiteMaker
 from tests.support.records import record, value
@@ -515,6 +515,40 @@ async def test_a_decision_that_has_not_had_its_effect_is_not_overruled(
         assert refused == f"it was decided already: {first}, by ana: why"
 
 
+@pytest.mark.parametrize("first", [Action.CHARGED, Action.SKIP])
+async def test_a_hold_overrules_no_decision_that_ends_the_record(
+    site: Site, ledger: Ledger, decisions: Decisions, first: Action
+) -> None:
+    """Neither a person's hold nor a cancellation, both of which only mean that nothing is to be sent."""
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.NOT_SENT, "refused"))
+    await ledger.hold(one, by="Temporal", note="cancelled")
+    assert (await decide(decisions, one, first)).refused_because is None
+    ruling = await decide(decisions, one, Action.HOLD)
+    assert ruling.refused_because == f"it was decided already: {first}, by ana: why"
+    assert ruling.standing is not None
+    await ledger.hold(one, by="Temporal", note="cancelled")
+    ends = {Action.CHARGED: State.SUCCEEDED, Action.SKIP: State.SKIPPED}
+    assert (await ledger.record_result(one, await not_opened(ledger, one))).state is ends[first]
+
+
+async def test_a_hold_after_a_release_that_has_not_taken_effect_says_what_it_takes_the_place_of(
+    site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.NOT_SENT, "refused"))
+    await ledger.hold(one, by="Temporal", note="cancelled")
+    assert (await decide(decisions, one, Action.NOT_CHARGED)).replaced is None
+    ruling = await decide(decisions, one, Action.HOLD)
+    assert ruling.replaced == Decided(Action.NOT_CHARGED, "ana", "why")
+    assert (await not_opened(ledger, one)).state is State.HELD
+    assert (await decide(decisions, one, Action.NOT_CHARGED)).refused_because is None
+    await opened(ledger, one)
+    assert (await decide(decisions, one, Action.HOLD)).replaced is None
+
+
 # --- The usual way, in one message a step -------------------------------------------------------------------------------
 
 
@@ -834,6 +868,93 @@ async def test_of_a_decision_and_an_opening_at_the_same_time_one_sees_the_other(
     openings = asyncio.gather(*(ledger.open_attempt(one, token(), timeout_s=TIMEOUT_S) for one in many))
     for ruling, opening in zip(await skips, await openings, strict=True):
         assert (ruling.refused_because is None) != isinstance(opening, Opened), (ruling, opening)
+
+
+async def release(ledger: Decisions, one: RecordInput) -> None:
+    ruling = await ledger.decide(Wish(one.workflow_id, Action.NOT_CHARGED, "ana", "why"), processing_time_s=60.0)
+    assert ruling.refused_because is None
+
+
+async def holds(stack: Devstack, site: Site) -> list[tuple[Any, ...]]:
+    query = "SELECT decided_by, LEFT(note, 9) FROM operator_actions WHERE action = 'hold' AND refused_because IS NULL ORDER BY id"
+    return await rows(stack, site, query)
+
+
+async def test_what_a_cancellation_held_before_its_first_attempt_is_released_from_that_alone(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    """A twin, a duplicate and its age stand in its way. Each is shown after the one before was decided about, none is passed by."""
+    twin = record("old-era", 1)
+    attempt = await opened(ledger, twin)
+    await ledger.close_attempt(twin, attempt.token, Answer(Outcome.NOT_SENT, "refused"))
+    one = dataclasses.replace(
+        record("new-era", 1, value(requestId="r-1")),
+        content_digest=twin.content_digest,
+        duplicate_requests=DuplicateRequests.HOLD,
+        timestamp_ms=1_000_000_000_000,
+        stale_after_s=3600.0,
+    )
+    await opened(ledger, record("new-era", 0, value(requestId="r-1", amount="11")))
+    await ledger.hold(one, by="Temporal", note="cancelled")
+    seen = [(await ledger.lookup_facts(one)).finding.said]
+    for began_anew in (False, True, False):
+        await release(decisions, one)
+        if began_anew:  # by a reset, so that the decision is met by what would open an attempt
+            await not_opened(ledger, one)
+        await ledger.lookup_facts(one)
+        again = (await ledger.lookup_facts(one)).finding
+        assert again.state is State.HELD
+        seen.append(again.said)
+        refused = await decisions.decide(Wish(one.workflow_id, Action.HOLD, "ana", "why"), processing_time_s=60.0)
+        assert refused.refused_because == "it is on hold already"
+    shown = [("Temporal", "cancelled"), ("recharge", "the same "), ("recharge", "duplicate"), ("recharge", "stale: th")]
+    assert await holds(stack, site) == shown
+    assert all(f"{by}: {note}" in said for (by, note), said in zip(shown, seen, strict=True))
+    reasons = await rows(stack, site, f"SELECT reason FROM recharges WHERE workflow_id = '{one.workflow_id}'")
+    assert reasons[0][0].startswith("stale")
+    await release(decisions, one)
+    assert (await ledger.lookup_facts(one)).finding.state is State.SENDING
+    attempt = await opened(ledger, one)
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.NOT_SENT, "refused"))
+    await opened(ledger, one)  # its age was decided about, so it is not asked for again
+
+
+async def test_a_record_that_became_stale_on_hold_is_not_sent_by_its_release(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    attempt = await opened(ledger, one)
+    await ledger.close_attempt(one, attempt.token, Answer(Outcome.NOT_SENT, "refused"))
+    await ledger.hold(one, by="Temporal", note="cancelled")
+    await release(decisions, one)
+    old = dataclasses.replace(one, timestamp_ms=1_000_000_000_000, stale_after_s=3600.0)
+    assert (await not_opened(ledger, old)).state is State.HELD
+    await release(decisions, one)
+    await opened(ledger, old)
+    assert [by for by, _ in await holds(stack, site)] == ["Temporal", "recharge"]
+
+
+async def test_a_duplicate_of_its_own_twin_is_one_question_and_of_another_record_two(
+    ledger: Ledger, decisions: Decisions
+) -> None:
+    raw = value(requestId="r-1")
+    await opened(ledger, record("old-era", 1, raw))
+    moved = record("new-era", 1, raw)
+    assert (await not_opened(ledger, moved)).state is State.HELD
+    await release(decisions, moved)
+    await opened(ledger, moved)
+    refused = record("old-era", 2, value(requestId="r-2"))
+    attempt = await opened(ledger, refused)
+    await ledger.record_result(
+        refused,
+        await ledger.close_attempt(refused, attempt.token, Answer(Outcome.REFUSED, "404", 404, "unknown number")),
+    )
+    await opened(ledger, record("new-era", 2, value(requestId="r-2", amount="11")))
+    moved = record("new-era", 3, value(requestId="r-2"))
+    assert (await not_opened(ledger, moved)).state is State.HELD
+    await release(decisions, moved)
+    finding = await not_opened(ledger, moved)
+    assert (finding.state, finding.said[:29]) == (State.REJECTED, "duplicate of new-era:credit-t")
 
 
 async def test_a_stale_record_is_held_before_it_is_sent(site: Site, ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ All tests share one site with our own worker and intake. Each has partitions of 
 import asyncio
 import itertools
 import json
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 from typer.testing import CliRunner
 
-from activities.ledger import OperatorLedger
+from activities.ledger import Ledger, OperatorLedger
 from activities.migrations import migrate
 from app import process
 from app.main import cli
@@ -33,7 +34,7 @@ from recharge.contract import Decision
 from recharge.outcome import Action
 from tests.support import command
 from tests.support.command import Told
-from tests.support.records import value
+from tests.support.records import record, value
 from tests.workflow.stage import event_names
 
 PARTITIONS = 30
@@ -316,6 +317,37 @@ async def test_cancel_in_temporal_holds_the_record_until_a_person_decides(office
     await office.until_committed(workflow_id, 1)
     assert await office.row(workflow_id) == ("skipped",)
     assert len(await office.posts(workflow_id)) == 1
+
+
+async def test_a_record_that_was_cancelled_before_its_first_call_is_not_released_past_an_obstacle_that_nobody_saw(
+    office: Office,
+) -> None:
+    await office.worker.kill_and_wait()
+    try:
+        workflow_id = await office.record()
+        await office.until_status(workflow_id, WorkflowExecutionStatus.RUNNING)
+        await office.client.get_workflow_handle(workflow_id).cancel()
+        # What the old source had done must not be done again: a row as that one's service left it.
+        raw = value(simulate=[], requestId=f"p-{partition_of(workflow_id)}")
+        old_era = Ledger(office.site.environment["RECHARGE_MYSQL__URL"])
+        await old_era.open_attempt(record("old-era", 0, raw), secrets.token_hex(16), timeout_s=1.0)
+        await old_era.close()
+    finally:
+        office.worker = office.site.spawn("worker")
+    await office.until(workflow_id, "held")
+    first = await office.ask("resolve", workflow_id, "--not-charged", *PERSON)
+    assert first.status == 0
+    assert "it is held still, for a reason that has to be decided by itself" in first.out
+    assert "the same content stands in the ledger as old-era:credit-transfers:0:0" in first.out
+    assert await office.row(workflow_id) == ("held",)
+    second = await office.ask("resolve", workflow_id, "--not-charged", *PERSON)
+    assert second.status == 0
+    await office.until_committed(workflow_id, 1)
+    assert await office.row(workflow_id) == ("succeeded",)
+    assert len(await office.posts(workflow_id)) == 1
+    decided = [(action, by) for action, by, _, _ in await office.actions(workflow_id)]
+    person = ("not_charged", "alice")
+    assert decided == [("hold", "Temporal"), person, ("hold", "recharge"), person]
 
 
 # --- Workflows that ended early ---------------------------------------------------------------------------------------

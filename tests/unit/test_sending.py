@@ -19,17 +19,24 @@ from recharge.sending import (
     KeyRules,
     NotFoundRules,
     Obstacle,
+    ObstacleKind,
     frees_its_claim,
     judge,
     late_answer_contradicts,
     not_found_counts,
+    unreleased_obstacle,
 )
 
 OPEN_STATES = sorted(set(State) - FINAL_STATES)
 # What may bear a verdict, and what has to be waited for without one.
 DOUBTFUL = (None, Outcome.UNKNOWN, Outcome.PENDING)
 DECISIONS = [None, *(Decided(action, "alice", "ticket 7") for action in Action)]
-OBSTACLES = [None, Obstacle(State.REJECTED, "it repeats another record"), Obstacle(State.HELD, "it is stale")]
+OBSTACLES = [
+    Obstacle(ObstacleKind.TWIN, State.HELD, "another source brought it"),
+    Obstacle(ObstacleKind.DUPLICATE, State.REJECTED, "it repeats another record"),
+    Obstacle(ObstacleKind.DUPLICATE, State.HELD, "it repeats another record"),
+    Obstacle(ObstacleKind.STALE, State.HELD, "it is stale"),
+]
 HARMLESS = {Outcome.NOT_SENT, Outcome.NOT_CHARGED}
 
 
@@ -56,7 +63,8 @@ FACTS = st.builds(
     state=st.sampled_from(State),
     attempts=st.lists(st.sampled_from(ATTEMPTS), max_size=4).map(numbered),
     decided=st.sampled_from(DECISIONS),
-    obstacle=st.sampled_from(OBSTACLES),
+    obstacles=st.lists(st.sampled_from(OBSTACLES), max_size=3, unique_by=lambda obstacle: obstacle.kind),
+    shown=st.sets(st.sampled_from(ObstacleKind)),
     lookup=st.none() | st.sampled_from(LookupAnswer),
 )
 OPEN_FACTS = st.builds(replace, FACTS, state=st.sampled_from(OPEN_STATES))
@@ -82,7 +90,7 @@ def test_a_call_leaves_if_and_only_if_all_facts_allow_it(facts: Facts) -> None:
     may_leave = (
         facts.state not in FINAL_STATES
         and (facts.decided is None or facts.decided.action is Action.NOT_CHARGED)
-        and (facts.obstacle is None or (facts.obstacle.state is State.HELD and facts.decided is not None))
+        and all(obstacle.kind in facts.shown for obstacle in facts.obstacles)
         and all(proves_that_nothing_was_carried_out(attempt) for attempt in facts.attempts)
     )
     assert (judge(facts).state is State.SENDING) == may_leave
@@ -160,8 +168,7 @@ def test_a_hold_sends_nothing_and_gives_way_to_an_answer_alone(facts: Facts) -> 
 @many
 @given(OPEN_FACTS)
 def test_releasing_by_not_charged_decides_nothing_that_the_attempts_do_not_bear_out(facts: Facts) -> None:
-    unhindered = replace(facts, obstacle=None)
-    assert judge(replace(unhindered, decided=decision(Action.NOT_CHARGED))) == judge(replace(unhindered, decided=None))
+    assert judge(replace(facts, decided=decision(Action.NOT_CHARGED))) == judge(replace(facts, decided=None))
 
 
 @many
@@ -194,14 +201,29 @@ def test_every_finding_is_a_step_that_the_table_of_states_knows(facts: Facts) ->
 
 
 @many
-@given(OPEN_FACTS, st.sampled_from([obstacle for obstacle in OBSTACLES if obstacle is not None]))
-def test_an_obstacle_stops_what_was_never_sent_and_a_person_releases_only_what_is_held_by_it(
-    facts: Facts, obstacle: Obstacle
-) -> None:
-    untouched = replace(facts, attempts=[], obstacle=obstacle)
-    assert judge(replace(untouched, decided=None)).state is obstacle.state
-    released = {State.HELD: State.SENDING, State.REJECTED: State.REJECTED}
-    assert judge(replace(untouched, decided=decision(Action.NOT_CHARGED))).state is released[obstacle.state]
+@given(OPEN_FACTS)
+def test_a_person_lets_each_obstacle_pass_by_a_decision_of_its_own_and_only_what_was_shown(facts: Facts) -> None:
+    """Decided as a person would: released from each hold, one after the other, until the record is sent or rejected."""
+    shown: set[ObstacleKind] = set()
+    facts = replace(facts, attempts=[], shown=shown, decided=None)
+    seen = []
+    while (finding := judge(facts)).state is State.HELD:
+        obstacle = unreleased_obstacle(facts)
+        assert obstacle is not None
+        assert finding.said == obstacle.said
+        seen.append(obstacle)
+        shown.add(obstacle.kind)
+        assert judge(replace(facts, decided=decision(Action.HOLD))).state is State.HELD
+        facts = replace(facts, decided=decision(Action.NOT_CHARGED))
+    ends = [obstacle for obstacle in facts.obstacles if obstacle.state is State.REJECTED]
+    assert seen == list(facts.obstacles)[: facts.obstacles.index(ends[0]) if ends else None]
+    assert finding.state is (State.REJECTED if ends else State.SENDING)
+
+
+@many
+@given(OPEN_FACTS)
+def test_no_obstacle_is_shown_while_the_record_is_on_hold_anyway(facts: Facts) -> None:
+    assert unreleased_obstacle(replace(facts, decided=decision(Action.HOLD))) is None
 
 
 @pytest.mark.parametrize("state", State)

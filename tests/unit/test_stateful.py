@@ -28,6 +28,7 @@ from recharge.sending import (
     KeyRules,
     NotFoundRules,
     Obstacle,
+    ObstacleKind,
     frees_its_claim,
     judge,
     late_answer_contradicts,
@@ -157,10 +158,11 @@ class Ledger:
         if self.rows and self.rows[-1].facts.waits:
             said = [answer for number, answer in self.lookups if number == self.rows[-1].facts.number]
             lookup = said[-1] if said else None
-        obstacle = None
+        obstacles = []
         if self.claims is not None and not self.rows and self.claims.owner not in {None, self}:
-            obstacle = Obstacle(State.REJECTED, "the same request was made by another record")
-        facts = Facts(self.state, attempts, decided=self.decided, lookup=lookup, obstacle=obstacle, now=self.now)
+            why = "the same request was made by another record"
+            obstacles.append(Obstacle(ObstacleKind.DUPLICATE, State.REJECTED, why))
+        facts = Facts(self.state, attempts, decided=self.decided, lookup=lookup, obstacles=obstacles, now=self.now)
         return judge(facts, self.keys)
 
     def open_attempt(self) -> AttemptRow | Finding:
