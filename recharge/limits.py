@@ -124,10 +124,10 @@ LOCAL_CALLS_MAX = 30
 provider would fill every slot else, and a person's decision would wait behind it."""
 
 BEGINNINGS_MAX = 15
-BEGINNING_S_MAX = 3.0
+BEGINNING_S_MAX = 5.0
 """Records of an intake with a worker in its process that may be between their start and the leaving of their first call: enough to
 keep a few processors busy, few enough to leave workflow tasks free, without which a start is not eager. What the worker has not told
-about in BEGINNING_S_MAX counts no longer: where the tasks go to other processes, five records a second are started all the same."""
+about in BEGINNING_S_MAX counts no longer: where the tasks go to other processes, three records a second are started all the same."""
 
 LOCAL_ACTIVITIES_IN_FLIGHT_MAX = 50
 """Every workflow task runs one local activity at a time, so none ever waits for a slot."""
