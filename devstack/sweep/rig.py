@@ -24,6 +24,8 @@ from devstack.wire.proxy import Boundary, Fate, Hop, Wire
 
 _DRAINED_TIMEOUT_S: Final = 90.0
 """A record's longest way: a restart, a workflow task's time-out, a deadline, some look-ups. Twice as long on a busy machine."""
+_THAWED_TIMEOUT_S: Final = 300.0
+"""A frozen worker's polls stand, so Temporal hands it one try after another: each costs a missing heartbeat, and a pause that grows."""
 _POLL_S: Final = 0.1
 _QUIET_FROM_S: Final = 0.05
 _QUIET_TO_S: Final = 0.3
@@ -215,7 +217,7 @@ class Rig:
             )
             return bool(rows)
 
-        await wait_until(is_final, _DRAINED_TIMEOUT_S, f"offset {offset} is final without the frozen process")
+        await wait_until(is_final, _THAWED_TIMEOUT_S, f"offset {offset} is final without the frozen process")
 
     async def _until_quiet(self) -> None:
         """Wait for the moment after a periodic call to Temporal, so that the next one falls behind the record's way, mostly."""
