@@ -208,11 +208,11 @@ async def latest(make_corner: CornerMaker) -> Corner:
         await corner.until_committed({0: 3, 1: 2})
         await corner.produce(0, ["succeeded"])
         await corner.until_committed({0: 4, 1: 2})
-    assert await started(corner) == {(0, 3)}
     return corner
 
 
 async def test_latest_begins_at_the_end_once_and_never_again(latest: Corner) -> None:
+    assert await started(latest) == {(0, 3)}
     await latest.produce(0, ["succeeded"])
     await latest.produce(1, ["succeeded"])
     async with latest.kafka_admin() as admin:
@@ -237,6 +237,7 @@ async def test_where_the_intake_began_stands_in_temporal_for_ever(latest: Corner
 
 
 async def test_a_group_that_lost_its_offsets_begins_where_it_began_and_attaches(latest: Corner) -> None:
+    assert await started(latest) == {(0, 3)}
     await lose_the_groups_offsets(latest)
     with structlog.testing.capture_logs() as logs:
         async with latest.intake(LATEST):
