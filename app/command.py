@@ -21,9 +21,13 @@ Reveal = Annotated[bool, typer.Option("--reveal", help="Show phone numbers and t
 
 
 def check_reason(by: str, note: str) -> None:
-    """Refuse a decision without a name or a reason."""
+    """Refuse a decision without a name or a reason, or with characters in them that others would not see."""
     if not by.strip() or not note.strip():
         misused("a decision needs a name and a reason: --by WHO --note WHY")
+    for option, text in (("--by", by.strip()), ("--note", note.strip())):
+        unseen = next((character for character in text if not (character.isprintable() or character.isspace())), None)
+        if unseen is not None:
+            misused(f"{option} holds a character that cannot be seen (U+{ord(unseen):04X}); write it anew")
 
 
 def referring(read: Callable[[], T]) -> T:

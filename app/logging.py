@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.environment import Environment, load
+from app.log_failures import tell_expected_failures
 from app.log_repeats import Repeats
 from recharge.limits import PHONE_DIGITS_MAX, PHONE_DIGITS_MIN
 from recharge.privacy import mask_phone
@@ -92,7 +93,7 @@ def configure_logging(json: bool | None = None, level: LogLevel | None = None) -
         handler.addFilter(Repeats(REPETITIVE_LOGGERS))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, tell_expected_failures],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.StackInfoRenderer(),

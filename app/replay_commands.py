@@ -75,7 +75,9 @@ async def _replay(
     # The process ends here and not after the event loop's own end, which would wait for a replay that hangs.
     if report.counts[Verdict.BROKEN]:
         process.leave(process.EXIT_FAILED)
-    process.leave(process.EXIT_USAGE if report.counts[Verdict.REFUSED] else process.EXIT_OK)
+    # A command that replayed nothing must not look like one that found everything in order.
+    is_in_order = report.counts[Verdict.REPLAYS] and not report.counts[Verdict.REFUSED]
+    process.leave(process.EXIT_OK if is_in_order else process.EXIT_USAGE)
 
 
 async def _judge_files(settings: TemporalSettings, files: list[str], report: "_Report") -> None:
@@ -185,7 +187,7 @@ class _Report:
             typer.echo(text)
             return
         counts = {verdict.value: self.counts[verdict] for verdict in replays.Verdict}
-        is_whole = counts["replays"] == self.counts.total()
+        is_whole = 0 < counts["replays"] == self.counts.total() - counts["skipped"]
         write_json(
             {"ok": is_whole, "counts": counts, "left_out": self._left_out, "summary": text, "histories": self._results}
         )

@@ -19,7 +19,7 @@ from temporalio.worker import Replayer
 from operations.histories import Recorded, Unreadable
 from operations.telling import Discretion, Json, printable
 from recharge import limits
-from recharge.contract import WORKFLOW_TYPE
+from recharge.contract import INTAKE_WORKFLOW_TYPE, PAUSE_WORKFLOW_TYPE, WORKFLOW_TYPE
 from recharge.payload_codec import PayloadUnreadable
 
 WHAT_TO_DO = (
@@ -29,6 +29,11 @@ WHAT_TO_DO = (
 _SAID = re.compile(r'message: "(?P<said>(?:[^"\\]|\\.)*)"')
 _CORE_PREFIX = re.compile(r"\[TMPRL[0-9]+\] (?:Nondeterminism error: )?")
 _SAID_CHARS_MAX = 300
+_WITHOUT_CODE = {
+    INTAKE_WORKFLOW_TYPE: "it records where an intake began",
+    PAUSE_WORKFLOW_TYPE: "it is open while an intake is paused",
+}
+"""The workflows that no worker knows, and what they are for."""
 
 
 class Verdict(StrEnum):
@@ -38,6 +43,8 @@ class Verdict(StrEnum):
     BROKEN = "broken"
     REFUSED = "refused"
     """Nothing was replayed: it is no history, or none of ours."""
+    SKIPPED = "skipped"
+    """Nothing was replayed, and nothing is to be: it is a workflow of the intake's, which no code runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,12 @@ class Replay:
         if isinstance(recorded, Unreadable):
             return Result(recorded.name, Verdict.REFUSED, recorded.problem)
         history = recorded.history
-        verdict, said, event_id = await self._verdict(history)
+        kind = _type_of(history)
+        verdict, said, event_id = (
+            (Verdict.SKIPPED, f"no code runs in a {kind}: {_WITHOUT_CODE[kind]}", None)
+            if kind in _WITHOUT_CODE
+            else await self._verdict(history)
+        )
         return Result(
             name=recorded.name,
             verdict=verdict,
@@ -96,9 +108,10 @@ class Replay:
             return Verdict.BROKEN, f"its replay did not end within {limits.REPLAY_TIMEOUT_S:g} s", None
 
     async def _refusal(self, history: WorkflowHistory) -> str | None:
+        kind = _type_of(history)
+        if kind != WORKFLOW_TYPE:
+            return f"it is the history of a {kind or 'nameless workflow'}, and only {WORKFLOW_TYPE} is replayed"
         start = history.events[0].workflow_execution_started_event_attributes
-        if start.workflow_type.name != WORKFLOW_TYPE:
-            return f"it is the history of a {start.workflow_type.name or 'nameless workflow'}, and only {WORKFLOW_TYPE} is replayed"
         try:
             await self._converter.decode(start.input.payloads)
         except PayloadUnreadable as error:
@@ -135,6 +148,11 @@ class Replay:
         return fails
 
 
+def _type_of(history: WorkflowHistory) -> str:
+    """The name of the workflow's type."""
+    return str(history.events[0].workflow_execution_started_event_attributes.workflow_type.name)
+
+
 def _first_answer(history: WorkflowHistory) -> int | None:
     """The id of the event by which a worker first answered. A replay needs it: before it nothing is recorded of what the code did."""
     for event in history.events:
@@ -169,6 +187,8 @@ def line(result: Result, discretion: Discretion) -> str:
             text = f"broken: {name}{where}: {said}"
         case Verdict.REFUSED:
             text = f"refused: {name}: {said}"
+        case Verdict.SKIPPED:
+            text = f"skipped: {name}: {said}"
         case _:
             assert_never(result.verdict)
     return printable(text)
@@ -192,12 +212,14 @@ def as_json(result: Result, discretion: Discretion, web_ui_url: str | None = Non
 
 def summary(counts: Counter[Verdict], left_out: int) -> str:
     """The last line: how many replay, and what to do where one does not."""
-    total = counts.total()
+    total = counts.total() - counts[Verdict.SKIPPED]
     parts = [f"{counts[Verdict.REPLAYS]} of {total} histor{'y replays' if total == 1 else 'ies replay'}"]
     if counts[Verdict.BROKEN]:
         parts.append(f"{counts[Verdict.BROKEN]} broken")
     if counts[Verdict.REFUSED]:
         parts.append(f"{counts[Verdict.REFUSED]} refused")
+    if counts[Verdict.SKIPPED]:
+        parts.append(f"{counts[Verdict.SKIPPED]} without code skipped")
     if left_out > 0:
         parts.append(f"{left_out} more found and left out (--limit)")
     text = ", ".join(parts)

@@ -9,6 +9,7 @@ may hold a customer's number.
 import base64
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -65,8 +66,14 @@ _PHONE_NUMBER = re.compile(rf"\+?[0-9]{{{limits.PHONE_DIGITS_MIN},{limits.PHONE_
 _WORKFLOW_ID = re.compile(rf"[A-Za-z0-9._:-]{{1,{limits.WORKFLOW_ID_CHARS_MAX}}}")
 # Version ff and identities of zeros alone are not valid by W3C's rules.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-# The C0 and C1 control characters, DEL, and surrogates, which stand alone where they are still in a decoded string.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# What nobody sees, by Unicode's categories: it changes how a text reads, or tells two that look alike apart.
+_UNSEEN = {
+    "Cc": "a control character",
+    "Cf": "an invisible character that formats text",
+    "Cs": "a lone surrogate",  # a pair is one character by now
+    "Zl": "a line separator",
+    "Zp": "a paragraph separator",
+}
 _JSON_NUMBER = re.compile(r"(?P<minus>-)?(?P<digits>(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(?:[eE](?P<exponent>[-+]?[0-9]+))?")
 _PLAIN_NUMBER = re.compile(r"(?P<minus>-)?(?P<digits>(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(?P<exponent>)")
 # An amount in its longest lawful spelling is far shorter, with or without an exponent; longer ones are not computed.
@@ -237,9 +244,16 @@ def _text(fields: dict[str, object], name: str, chars_max: int, *, kind: str = "
         raise _RefusedError(f"{name} is empty")
     if len(value) > chars_max:
         raise _RefusedError(f"{name} is longer than {chars_max} characters")
-    if _UNPRINTABLE.search(value):
-        raise _RefusedError(f"{name} holds a control character or a lone surrogate")
+    if not value.isprintable():
+        _refuse_unseen(name, value)
     return value
+
+
+def _refuse_unseen(name: str, value: str) -> None:
+    for character in value:
+        unseen = _UNSEEN.get(unicodedata.category(character))
+        if unseen is not None:
+            raise _RefusedError(f"{name} holds {unseen} (U+{ord(character):04X})")
 
 
 def _decimal(value: object, name: str) -> str | None:

@@ -108,5 +108,6 @@ def _resolve(workflow_id: str) -> str:
 
 
 def literally(text: str) -> str:
-    """Text that others wrote, such that Markdown shows it and makes nothing of it: no link, no picture, no heading."""
-    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
+    """Text that others wrote, such that Markdown shows it and makes nothing of it: no link, no picture, no heading, no other direction."""
+    seen = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
+    return _MARKDOWN.sub(r"\\\g<0>", seen)

@@ -4,11 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
-from sqlalchemy import URL, event, text
+from sqlalchemy import URL, Connection, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -249,26 +250,41 @@ async def _check_durability(connection: AsyncConnection) -> None:
 
 
 async def _check_schema(connection: AsyncConnection) -> None:
-    query = "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'alembic_version'"
-    comment = await connection.scalar(text(query))
-    version = await connection.scalar(text("SELECT version_num FROM alembic_version")) if comment is not None else None
-    if version is None:
+    found = await connection.run_sync(find_schema)
+    if found is None:
         raise LedgerNotMigrated("the ledger has no tables yet; run: recharge migrate")
-    if version < SCHEMA_VERSION:
+    if found.version < SCHEMA_VERSION:
         raise LedgerNotMigrated(
-            f"the ledger's schema is {version}, this release needs {SCHEMA_VERSION}; run: recharge migrate"
+            f"the ledger's schema is {found.version}, this release needs {SCHEMA_VERSION}; run: recharge migrate"
         )
-    refuse_newer(version, comment)
+    refuse_newer(found)
 
 
-def refuse_newer(version: str, comment: str) -> None:
-    """Refuse a schema that a newer release changed in more than what it added, told by the comment on Alembic's table.
+@dataclass(frozen=True, slots=True)
+class FoundSchema:
+    """The Alembic revision at which the ledger stands, and the comment on Alembic's table, which tells the oldest that it still serves."""
+
+    version: str
+    comment: str
+
+
+def find_schema(connection: Connection) -> FoundSchema | None:
+    """The schema that the ledger has; None where it was never migrated."""
+    query = "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'alembic_version'"
+    comment = connection.scalar(text(query))
+    version = None if comment is None else connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if comment is None or version is None else FoundSchema(version, comment)
+
+
+def refuse_newer(found: FoundSchema) -> None:
+    """Refuse a schema that a newer release changed in more than what it added.
 
     Raises LedgerUnfit.
     """
-    serves_us = comment.startswith(OLDEST_READER) and comment.removeprefix(OLDEST_READER) <= SCHEMA_VERSION
-    if version > SCHEMA_VERSION and not serves_us:
+    oldest = found.comment.removeprefix(OLDEST_READER)
+    serves_us = found.comment.startswith(OLDEST_READER) and oldest <= SCHEMA_VERSION
+    if found.version > SCHEMA_VERSION and not serves_us:
         raise LedgerUnfit(
-            f"the ledger's schema {version} is newer than this release knows ({SCHEMA_VERSION}), and no longer serves it; "
+            f"the ledger's schema {found.version} is newer than this release knows ({SCHEMA_VERSION}), and no longer serves it; "
             "run a newer release of recharge"
         )

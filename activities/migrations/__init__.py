@@ -7,7 +7,14 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from activities.ledger.engine import OLDEST_READER, SCHEMA_VERSION, LedgerEngine, make_engine, refuse_newer
+from activities.ledger.engine import (
+    OLDEST_READER,
+    SCHEMA_VERSION,
+    LedgerEngine,
+    find_schema,
+    make_engine,
+    refuse_newer,
+)
 from activities.ledger.errors import LedgerUnavailable
 
 OLDEST_REVISION_SERVED = "0001"
@@ -57,10 +64,8 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _is_newer(connection: Connection) -> bool:
-    query = "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'alembic_version'"
-    comment = connection.scalar(text(query))
-    version = None if comment is None else connection.scalar(text("SELECT version_num FROM alembic_version"))
-    if comment is None or version is None or version <= SCHEMA_VERSION:
+    found = find_schema(connection)
+    if found is None or found.version <= SCHEMA_VERSION:
         return False
-    refuse_newer(version, comment)
+    refuse_newer(found)
     return True

@@ -539,6 +539,8 @@ WRONG_ARGUMENTS = [
     (("resolve", "0/0", "--charged", "--provider-reference", " ", *PERSON), "--provider-reference is empty"),
     (("resolve", "0/0", "--skip", "--by", "alice"), "--by WHO --note WHY"),
     (("hold", "0/0", "--by", "  ", "--note", "why"), "--by WHO --note WHY"),
+    (("hold", "0/0", "--by", "a\u202ebc", "--note", "why"), "--by holds a character that cannot be seen (U+202E)"),
+    (("resolve", "0/0", "--skip", "--by", "a", "--note", "w\x1b[2J"), "--note holds a character that cannot be seen"),
     (("resolve", "--list", "--skip"), "give it alone"),
 ]
 

@@ -27,6 +27,7 @@ from recharge.contract import (
     INTAKE_TASK_QUEUE,
     INTAKE_WORKFLOW_TYPE,
     LOOK_UP_ACTIVITY,
+    PAUSE_WORKFLOW_TYPE,
     RECHARGE_ACTIVITY,
     WORKFLOW_TYPE,
     RechargeResult,
@@ -74,7 +75,7 @@ async def test_this_build_goes_on_with_every_recorded_workflow() -> None:
     report = told.json()
     names = sorted(scenarios())
     assert [Path(each["name"]).stem for each in report["histories"]] == names
-    assert (report["ok"], report["counts"]) == (True, {"replays": len(names), "broken": 0, "refused": 0})
+    assert (report["ok"], report["counts"]) == (True, {"replays": len(names), "broken": 0, "refused": 0, "skipped": 0})
 
 
 async def test_a_build_that_would_stop_open_workflows_is_told_with_the_event_and_what_to_do(tmp_path: Path) -> None:
@@ -193,6 +194,28 @@ async def test_what_cannot_be_replayed_is_refused_by_name_and_the_rest_is_replay
         assert f": {why}" in line
 
 
+async def test_workflows_that_no_code_runs_are_skipped_and_are_never_all_that_was_replayed(tmp_path: Path) -> None:
+    purposes = {
+        INTAKE_WORKFLOW_TYPE: "it records where an intake began",
+        PAUSE_WORKFLOW_TYPE: "it is open while an intake is paused",
+    }
+    without_code = [tmp_path / f"{kind}.json" for kind in purposes]
+    for path in without_code:
+        path.write_bytes(spelt("invalid", workflowType={"name": path.stem}))
+    one = str(HISTORIES / "invalid.json")
+    with_one, alone = await asyncio.gather(ask(*map(str, without_code), one), ask(*map(str, without_code), "--json"))
+    assert (with_one.status, with_one.err) == (0, ""), with_one
+    lines = with_one.out.splitlines()
+    assert [line.split(": ", 2)[0] for line in lines[:3]] == ["skipped", "skipped", "ok"]
+    for line, (kind, purpose) in zip(lines, purposes.items(), strict=False):
+        assert line.endswith(f": no code runs in a {kind}: {purpose}")
+    assert lines[3:] == ["1 of 1 history replays, 2 without code skipped"]
+    assert alone.status == 2, alone
+    told = alone.json()
+    assert (told["ok"], told["counts"]["skipped"]) == (False, 2)
+    assert told["summary"] == "0 of 0 histories replay, 2 without code skipped"
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -265,8 +288,8 @@ async def test_workflows_of_the_server_are_replayed_while_they_are_open(stack: D
     assert broken.status == 1, broken
     assert broken.out.startswith(f"broken: {doubtful.record.workflow_id} at event 5 MarkerRecorded: ")
     assert f"{stack.temporal.ui_url}/namespaces/" in broken.out.splitlines()[0]
-    assert all_of_them.status == 2, all_of_them
-    assert f"refused: {intake}: it is the history of a {INTAKE_WORKFLOW_TYPE}" in all_of_them.err
+    assert (all_of_them.status, all_of_them.err) == (0, ""), all_of_them
+    assert all_of_them.out.endswith("2 of 2 histories replay, 1 without code skipped\n")
     assert none.status == 2, none
     assert "nothing was replayed: no workflow" in none.err
     assert {doubtful.record.workflow_id, unbegun} <= set(by_default)

@@ -45,6 +45,10 @@ CORPUS = [
     value(phoneNumberDonor="' OR 1=1 --"),
     value(phoneNumberDonor="\u0663\u0664\u0660\u0660\u0661\u0661\u0661"),
     value(requestId="\n" * 300),
+    value(currency="\u202eRUE"),
+    value(requestId="r-1\u200b"),
+    value(operationDate="\u20682026-11-29\u2069"),
+    value(frequency="weekly\ufeff"),
     value(amount="1E+3"),
 ]
 """What somebody once sent to somebody: other encodings, other JSON, numbers that are none, texts that steer terminals and headers."""

@@ -234,9 +234,15 @@ def test_numbers_of_five_to_fifteen_digits_are_accepted_as_written(number: str) 
         ("currency", 1, "currency must be a string"),
         ("currency", "", "currency is empty"),
         ("currency", "X" * 17, "currency is longer than 16 characters"),
-        ("currency", "B\x7fL", "currency holds a control character"),
+        ("currency", "B\x7fL", "currency holds a control character (U+007F)"),
+        ("currency", "\u202eRUE", "currency holds an invisible character that formats text (U+202E)"),
+        ("currency", "EU\u200bR", "currency holds an invisible character that formats text (U+200B)"),
+        ("operationDate", "\ufeff2026", "operationDate holds an invisible character that formats text (U+FEFF)"),
+        ("frequency", "\u2066weekly", "frequency holds an invisible character that formats text (U+2066)"),
+        ("requestId", "r\u2028", "requestId holds a line separator (U+2028)"),
+        ("requestId", "r\u2029", "requestId holds a paragraph separator (U+2029)"),
         ("operationDate", ["2026"], "operationDate must be a string"),
-        ("operationDate", "\ud800", "operationDate holds a control character or a lone surrogate"),
+        ("operationDate", "\ud800", "operationDate holds a lone surrogate (U+D800)"),
         ("operationDate", "\x85", "operationDate holds a control character"),
         ("frequency", True, "frequency must be a string or a number"),
         ("frequency", "a\tb", "frequency holds a control character"),
@@ -252,6 +258,11 @@ def test_numbers_of_five_to_fifteen_digits_are_accepted_as_written(number: str) 
 )
 def test_each_wrong_field_has_its_reason(field: str, value: object, problem: str) -> None:
     assert reason_of(encoded(**{field: value})).startswith(problem)
+
+
+@pytest.mark.parametrize("text", ["R$", "€", "دينار", "円", "1 000", "\u00a0", "\U0001f4b6"])  # what people write
+def test_texts_of_any_script_are_accepted_as_written(text: str) -> None:
+    assert accepted(encoded(currency=text, requestId=text)).currency == text
 
 
 @pytest.mark.parametrize("name", ["currency", "operationDate", "frequency", "operationCost", "requestId"])
