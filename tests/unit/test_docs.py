@@ -1,5 +1,6 @@
 """The documents' tables say what the code does: each is read from the text and compared with the code that it speaks of."""
 
+import json
 import re
 import tomllib
 from datetime import UTC, datetime
@@ -11,7 +12,9 @@ import pytest
 from activities.profile import Received, read_answer
 from app import environment
 from app.setting_problems import variable
+from ingest import dead_letters
 from recharge import limits
+from recharge.contract import Ordering, Position, RechargeResult, Transfer
 from recharge.outcome import (
     DEAD_LETTER_STATES,
     FINAL_STATES,
@@ -20,11 +23,13 @@ from recharge.outcome import (
     State,
     is_retried,
 )
+from recharge.record import KNOWN_FIELDS, Invalid, decode, from_kafka
 from recharge.sending import AttemptFacts, Facts, judge
 from recharge.settings import ProviderSettings
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DECISIONS = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -68,6 +73,29 @@ def only(cell: str) -> str:
     """The one thing that stands in backticks in a cell."""
     (found,) = code(cell)
     return found
+
+
+def test_the_fields_of_a_record_are_those_of_the_code_and_the_example_is_valid() -> None:
+    rows = table(ARCHITECTURE, "field", "required")
+    assert tuple(only(row[0]) for row in rows) == KNOWN_FIELDS
+    examples = re.findall(r"recharge produce <<< '([^']+)'", ARCHITECTURE + README)
+    assert len(examples) == 2
+    assert all(isinstance(decode(example.encode()), Transfer) for example in examples)
+    fields = json.loads(examples[0])
+    for name, required, what in rows:
+        without = {field: value for field, value in fields.items() if field != only(name)}
+        assert isinstance(decode(json.dumps(without).encode()), Invalid) == (required == "yes"), name
+        if chars := re.search(r"at most ([0-9]+) characters", what):
+            longest = fields | {only(name): "x" * int(chars[1])}
+            assert isinstance(decode(json.dumps(longest).encode()), Transfer), name
+            assert isinstance(decode(json.dumps(longest | {only(name): "x" * (int(chars[1]) + 1)}).encode()), Invalid)
+
+
+def test_the_headers_of_a_dead_letter_are_those_that_are_written() -> None:
+    record = from_kafka(Position("s", "t", 0, 1), None, b"", 0, ordering=Ordering.PARTITION, traceparent=None)
+    written = dead_letters._headers(record, RechargeResult(State.INVALID, record.fingerprint))
+    (sentence,) = re.findall(r"in headers of its own, .*?\.", ARCHITECTURE, flags=re.DOTALL)
+    assert code(sentence) == [*(name for name, _ in written), "recharge-null-value"]
 
 
 def test_the_states_are_those_of_the_code_with_all_that_may_lead_there() -> None:
