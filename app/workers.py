@@ -46,6 +46,7 @@ async def wait_for_ledger(ledger: Ledger) -> None:
     while True:
         try:
             await ledger.check()
+            await ledger.check_rights()
         except LedgerUnavailable as error:
             if not told:
                 log.warning("waiting for the ledger", error=str(error))

@@ -24,7 +24,9 @@ from devstack.server import ManagedServer, accepts_connections, minimal_environm
 ADMIN: Final = "admin"
 SERVICE: Final = "recharge"
 PRODUCER: Final = "producer"
-_USERS: Final = (ADMIN, SERVICE, PRODUCER)
+OPERATOR: Final = "operator"
+READER: Final = "reader"
+_USERS: Final = (ADMIN, SERVICE, PRODUCER, OPERATOR, READER)
 _READY_TIMEOUT_S: Final = 60.0
 _FORMAT_TIMEOUT_S: Final = 60.0
 _CLUSTER_ID_BYTES: Final = 16
@@ -35,9 +37,9 @@ _TERMINATE_TIMEOUT_S: Final = 20.0
 
 
 class KafkaBroker(ManagedServer):
-    """One broker that is its own controller, with three users.
+    """One broker that is its own controller, with the users of deploy/kafka/acls.sh.
 
-    ADMIN may do everything, SERVICE only what `create_topic` and `grant_group` give it, PRODUCER only write the topics.
+    ADMIN may do everything, the others what that script gives them for the topics of `create_topic` and the groups of `grant_group`.
     Of the `proxied_count` listeners beside the usual one each tells its clients the address of a proxy as its own.
     """
 
@@ -83,7 +85,7 @@ class KafkaBroker(ManagedServer):
         return next(line.removeprefix("cluster.id=") for line in properties if line.startswith("cluster.id="))
 
     def password(self, user: str) -> str:
-        """The password of one of the three users; it stays the same for the folder."""
+        """The password of one of the users; it stays the same for the folder."""
         return ensure_secret(self.folder / "passwords", user)
 
     def client_options(self, user: str = ADMIN) -> dict[str, Any]:
@@ -98,7 +100,7 @@ class KafkaBroker(ManagedServer):
         }
 
     async def create_topic(self, name: str, partitions: int, *, config: Mapping[str, str] | None = None) -> None:
-        """Make a topic and its dead-letter topic (one partition), with the rights of the service and the producer.
+        """Make a topic and its dead-letter topic (one partition), with everybody's rights to them.
 
         Safe to repeat; a topic that is there stays as it is.
         """
@@ -107,7 +109,7 @@ class KafkaBroker(ManagedServer):
         await self._grant(kafka_rules(name, ""), Resource.TOPIC)
 
     async def grant_group(self, group: str) -> None:
-        """Let the service be a member of a consumer group and commit for it."""
+        """Let the service be a member of a consumer group and commit for it, and the reader look at it."""
         await self._grant(kafka_rules("", group), Resource.GROUP)
 
     async def _grant(self, rules: Iterable[AccessRule], kind: Resource) -> None:

@@ -48,7 +48,7 @@ class SiteNames:
 
 @dataclass
 class Site:
-    """One isolated corner. Its three environments hold every setting, and nothing of the shell behind the stack."""
+    """One isolated corner. Its environments, one for each kind of user, hold every setting and nothing of the shell behind the stack."""
 
     launcher: ClassVar[tuple[str, ...]] = ("-m", "app")
     """How Python is told to run the service, before its command. A test may run it without one of its safeguards."""
@@ -59,6 +59,8 @@ class Site:
     environment: dict[str, str]
     migrate_environment: dict[str, str]
     producer_environment: dict[str, str]
+    operator_environment: dict[str, str]
+    reader_environment: dict[str, str]
     _processes: list[ManagedProcess] = field(default_factory=list)
     _numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
@@ -82,6 +84,20 @@ class Site:
         """The task queue."""
         return self.names.task_queue
 
+    def environment_of(self, command: str) -> dict[str, str]:
+        """The settings with the least rights by which a command does its work."""
+        match command:
+            case "migrate":
+                return self.migrate_environment
+            case "produce":
+                return self.producer_environment
+            case "redrive":
+                return self.operator_environment
+            case "status" | "show" | "audit":
+                return self.reader_environment
+            case _:
+                return self.environment
+
     @property
     def environment_file(self) -> Path:
         """The service's settings as a file for RECHARGE_ENV_FILE."""
@@ -92,12 +108,10 @@ class Site:
     ) -> ManagedProcess:
         """Run `recharge COMMAND ARGUMENT…` with this site's settings; it is ended with the stack, if not before.
 
-        `env` is merged over the settings. `migrate` and `produce` run as the users that may do that. The log is a file
-        of its own in the site's folder. `without` names a safeguard that the process runs without (`devstack.without`).
+        `env` is merged over the settings, which are those of `environment_of`. The log is a file of its own in the
+        site's folder. `without` names a safeguard that the process runs without (`devstack.without`).
         """
-        settings = {"migrate": self.migrate_environment, "produce": self.producer_environment}.get(
-            command, self.environment
-        )
+        settings = self.environment_of(command)
         name = f"{command}-{next(self._numbers)}"
         launcher = self.launcher if without is None else ("-m", "devstack.without", without)
         argv = [sys.executable, *launcher, command, *arguments]
@@ -118,6 +132,8 @@ class Site:
             ("service", self.environment),
             ("migrate", self.migrate_environment),
             ("producer", self.producer_environment),
+            ("operator", self.operator_environment),
+            ("reader", self.reader_environment),
         ):
             file = self.folder / f"{name}.env"
             file.touch(mode=0o600)

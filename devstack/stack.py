@@ -12,7 +12,7 @@ from typing import Final, Self
 from devstack.certificates import ensure_certificates
 from devstack.errors import DevstackError
 from devstack.install import ensure_kafka, ensure_mysql
-from devstack.kafka import PRODUCER, SERVICE, KafkaBroker
+from devstack.kafka import OPERATOR, PRODUCER, READER, SERVICE, KafkaBroker
 from devstack.mysql import LedgerUrls, MySQLServer
 from devstack.provider import ProviderSimulator
 from devstack.secrets_file import ensure_secret
@@ -115,17 +115,15 @@ class Devstack:
         )
         folder = self._site_folder(name)
         settings = self._settings(names, ledger, folder) | dict(profile or {})
-        producer = {
-            "RECHARGE_KAFKA__SASL_USERNAME": PRODUCER,
-            "RECHARGE_KAFKA__SASL_PASSWORD": self.kafka.password(PRODUCER),
-        }
         site = Site(
             names=names,
             folder=folder,
             ledger=ledger,
             environment=settings,
             migrate_environment=settings | {"RECHARGE_MYSQL__URL": ledger.migrate_url},
-            producer_environment=settings | producer,
+            producer_environment=settings | self._kafka_user(PRODUCER),
+            operator_environment=settings | self._kafka_user(OPERATOR),
+            reader_environment=settings | self._kafka_user(READER) | {"RECHARGE_MYSQL__URL": ledger.reader_url},
         )
         site.write_environment_files()
         self._sites.append(site)
@@ -178,6 +176,9 @@ class Devstack:
     def _site_folder(self, name: str) -> Path:
         return self.folder / "sites" / (name or _NAMELESS_SITE_FOLDER)
 
+    def _kafka_user(self, user: str) -> dict[str, str]:
+        return {"RECHARGE_KAFKA__SASL_USERNAME": user, "RECHARGE_KAFKA__SASL_PASSWORD": self.kafka.password(user)}
+
     def _settings(self, names: SiteNames, ledger: LedgerUrls, folder: Path) -> dict[str, str]:
         return {
             "RECHARGE_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
@@ -186,8 +187,7 @@ class Devstack:
             "RECHARGE_KAFKA__SOURCE": names.source,
             "RECHARGE_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
             "RECHARGE_KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",
-            "RECHARGE_KAFKA__SASL_USERNAME": SERVICE,
-            "RECHARGE_KAFKA__SASL_PASSWORD": self.kafka.password(SERVICE),
+            **self._kafka_user(SERVICE),
             "RECHARGE_KAFKA__SSL_CA_FILE": str(self.kafka.ca_file),
             "RECHARGE_MYSQL__URL": ledger.service_url,
             "RECHARGE_PROVIDER__URL": self.simulator.url,

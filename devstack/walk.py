@@ -53,7 +53,7 @@ class Walk:
             DevstackError: where it ended with another exit status.
         """
         command = shown or shlex.join(["recharge", *arguments])
-        printed, ended = await _run([sys.executable, "-m", "app", *arguments], self.site.environment)
+        printed, ended = await _run([sys.executable, "-m", "app", *arguments], self.site.environment_of(arguments[0]))
         return self._tell(command, printed, ended, status)
 
     async def temporal(self, *arguments: str) -> str:

@@ -23,6 +23,10 @@ class Poller:
     """`recharge@VERSION PID@HOST`, where it is one of ours."""
     last_seen_s: float
     """How long ago its last poll began, by Temporal's clock and this machine's. A poll lasts a minute where there is nothing to do."""
+    build_id: str | None
+    """Which build of a worker deployment it is; None where it belongs to none."""
+    is_current: bool
+    """Whether work goes to it. Of a deployment only the current build gets any, and a worker of none only where nothing is current."""
 
     @property
     def release(self) -> str | None:
@@ -58,10 +62,13 @@ async def _queue(client: Client, name: str, kind: TaskQueueType.ValueType, timeo
         timeout=timedelta(seconds=timeout_s),
     )
     now = datetime.now(UTC)
-    seen = [
-        Poller(each.identity, max(0.0, (now - each.last_access_time.ToDatetime(UTC)).total_seconds()))
-        for each in answer.pollers
-    ]
+    current = answer.versioning_info.current_deployment_version
+    seen = []
+    for each in answer.pollers:
+        seen_s = max(0.0, (now - each.last_access_time.ToDatetime(UTC)).total_seconds())
+        own = each.deployment_options
+        is_current = (own.deployment_name, own.build_id) == (current.deployment_name, current.build_id)
+        seen.append(Poller(each.identity, seen_s, own.build_id or None, is_current))
     return Queue(name, sorted((each for each in seen if each.last_seen_s < limits.POLLER_SEEN_S), key=_by_name))
 
 

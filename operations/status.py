@@ -226,7 +226,13 @@ def as_json(status: Status, discretion: Discretion) -> dict[str, Json]:
 
 
 def _worker(each: Poller) -> dict[str, Json]:
-    return {"identity": each.identity, "release": each.release, "last_seen_s": round(each.last_seen_s, 3)}
+    return {
+        "identity": each.identity,
+        "release": each.release,
+        "last_seen_s": round(each.last_seen_s, 3),
+        "build_id": each.build_id,
+        "is_current": each.is_current,
+    }
 
 
 def _intake_as_json(status: Status, discretion: Discretion) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ingest.kafka import GroupMember
+from operations.pollers import Poller
 from operations.screens import plain, show_list
 from operations.status import PartitionStatus, Status
 from operations.telling import Discretion, age, printable
@@ -58,7 +59,7 @@ def show_status(out: Console, status: Status, discretion: Discretion) -> None:
 def _processes(out: Console, status: Status) -> None:
     """Who works and who reads, and which releases run."""
     if status.workers is not None:
-        names = ", ".join(printable(each.identity) for each in status.workers)
+        names = ", ".join(map(_worker, status.workers))
         none = ("none polls the task queues, so nothing is carried out", "bold red")
         out.print(
             Text.assemble("workers: ", (f"{len(status.workers)} poll: {names}", "") if names else none), soft_wrap=True
@@ -73,6 +74,14 @@ def _processes(out: Console, status: Status) -> None:
     releases = sorted({each.release for each in (*(status.workers or ()), *(status.intakes or ())) if each.release})
     if len(releases) > 1:
         out.print(Text(f"releases: {', '.join(releases)} run beside each other", "bold magenta"), soft_wrap=True)
+
+
+def _worker(each: Poller) -> str:
+    """One worker, its build where it has one, and whether it gets work."""
+    told = [] if each.build_id is None else [f"build {each.build_id}"]
+    if not each.is_current:
+        told.append("not current, gets no work")
+    return printable(f"{each.identity} ({', '.join(told)})" if told else each.identity)
 
 
 def _member(each: GroupMember) -> str:

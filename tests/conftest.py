@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,13 @@ from temporalio.client import Client
 
 from activities.migrations import migrate
 from app.temporal import register_search_attributes
+from devstack.kafka import KafkaBroker
+from devstack.kafka_admin import Record
 from devstack.ports import release_port, reserve_port
 from devstack.site import Site
 from devstack.stack import Devstack
 from tests.support.http import Ports
+from tests.support.leaks import WATCHED, logs_below
 
 SiteMaker = Callable[..., Awaitable[Site]]
 
@@ -23,10 +26,36 @@ settings.register_profile("shared machine", deadline=None, suppress_health_check
 settings.load_profile("shared machine")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_secret_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end, when every stack is down: no phone number and no secret stands in anything that the product wrote."""
+    folders = [tmp_path_factory.getbasetemp(), *filter(None, [_given_folder()])]
+    produce = KafkaBroker.produce
+
+    async def produce_watched(broker: KafkaBroker, topic: str, records: Iterable[Record]) -> list[tuple[int, int]]:
+        sent = list(records)
+        WATCHED.add_values(raw for _, raw, *_ in sent)
+        return await produce(broker, topic, sent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KafkaBroker, "produce", produce_watched)
+        yield
+    for folder in folders:
+        WATCHED.add_secrets_below(folder)
+    leaks = [leak for folder in folders for leak in WATCHED.leaks(logs_below(folder))]
+    assert not leaks, "\n".join(f"{leak.where} tells {leak.what}: {leak.line[:500]}" for leak in leaks[:20])
+
+
+def _given_folder() -> Path | None:
+    """Where the run was told to keep its stack, if it was."""
+    given = os.environ.get("RECHARGE_TEST_STACK")
+    return None if given is None else Path(given)
+
+
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Devstack]:
     """Temporal, Kafka, MySQL and the provider simulator, for the whole run."""
-    folder = Path(os.environ.get("RECHARGE_TEST_STACK", tmp_path_factory.mktemp("devstack")))
+    folder = _given_folder() or tmp_path_factory.mktemp("devstack")
     async with Devstack(folder) as running:
         yield running
 

@@ -43,6 +43,14 @@ _SPAN = {"db.system.name": "mysql"}
 _DURABILITY = {"innodb_flush_log_at_trx_commit": 1, "sync_binlog": 1, "read_only": 0, "super_read_only": 0}
 
 
+_WRITES = (
+    "UPDATE recharges SET state = state WHERE 1 = 0",
+    "INSERT INTO recharge_attempts (workflow_id) SELECT workflow_id FROM recharge_attempts WHERE 1 = 0",
+    "DELETE FROM request_claims WHERE 1 = 0",
+)
+"""One of each kind, and none changes a row: MySQL asks for the right before it looks for rows."""
+
+
 def error_code(error: BaseException) -> int | None:
     """MySQL's error number inside an exception of SQLAlchemy's, or None."""
     original = error.orig if isinstance(error, DBAPIError) else error
@@ -224,6 +232,13 @@ class LedgerEngine:
         await self.transact(_check_durability)
         await self.check_schema()
 
+    async def check_rights(self) -> None:
+        """Refuse a user who may not write what a worker writes: else each record would find it out by itself, and wait.
+
+        Raises LedgerUnfit with one line that names the right and the table, and LedgerUnavailable where there is no answer.
+        """
+        await self.transact(_check_rights)
+
     async def check_schema(self) -> None:
         """Refuse a schema that is not ours. Enough for those who only read, a replica's users among them.
 
@@ -247,6 +262,11 @@ async def _check_durability(connection: AsyncConnection) -> None:
             raise LedgerUnfit(
                 f"MySQL runs with {name}={value}, which may lose or refuse a commit; the ledger needs {name}={wanted}"
             )
+
+
+async def _check_rights(connection: AsyncConnection) -> None:
+    for statement in _WRITES:
+        await connection.execute(text(statement))
 
 
 async def _check_schema(connection: AsyncConnection) -> None:

@@ -13,10 +13,19 @@ allow() { # USER --topic|--group NAME OPERATION...
     done
 }
 
-# `recharge ingest` and `run` read, and write dead letters alone; `audit` and `redrive` read those as well.
+# `recharge ingest` and `run` read, and write dead letters alone.
 allow recharge --topic "$topic" Read Describe DescribeConfigs
 allow recharge --topic "$topic.dlt" Read Write Describe
 allow recharge --group "$group" Read Describe
 
-# The apps that send records, `recharge produce` and `redrive`: whoever may write the topic may spend.
+# The apps that send records, and `recharge produce`: whoever may write the topic may spend.
 allow producer --topic "$topic" Write Describe
+
+# `recharge redrive`, which takes a record that the ledger has no more from the dead letters.
+allow operator --topic "$topic" Write Describe
+allow operator --topic "$topic.dlt" Read Describe
+
+# `recharge status`, `audit` and `accept-gap`: they look, and never join the group.
+allow reader --topic "$topic" Read Describe DescribeConfigs
+allow reader --topic "$topic.dlt" Read Describe
+allow reader --group "$group" Describe

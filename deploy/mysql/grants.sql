@@ -17,6 +17,6 @@ REVOKE CREATE ON recharge.request_claims FROM 'recharge_svc'@'%';
 CREATE USER IF NOT EXISTS 'recharge_ddl'@'%' IDENTIFIED BY 'PASSWORD_OF_THE_MIGRATIONS' REQUIRE SSL;
 GRANT CREATE, ALTER, DROP, INDEX, REFERENCES, SELECT, INSERT, UPDATE, DELETE ON recharge.* TO 'recharge_ddl'@'%';
 
--- `recharge audit`, `status`, `show`.
+-- `recharge status`, `show`, `audit`, `resolve --list`.
 CREATE USER IF NOT EXISTS 'recharge_ro'@'%' IDENTIFIED BY 'PASSWORD_OF_THE_READER' REQUIRE SSL;
 GRANT SELECT ON recharge.* TO 'recharge_ro'@'%';

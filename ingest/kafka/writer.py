@@ -44,7 +44,7 @@ class RecordWriter:
         Raises:
             KafkaProblem: the cluster cannot be reached.
         """
-        async with calling(self._settings, "connecting the producer", operation="Write", resource="the cluster"):
+        async with calling(self._settings, "connecting the producer", operation="Write", resource="any topic"):
             await self._producer.start()
 
     async def stop(self) -> None:

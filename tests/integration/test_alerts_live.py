@@ -6,7 +6,9 @@ fires, is tested by promtool with deploy/prometheus/alerts_test.yml.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from temporalio.client import Client
@@ -16,7 +18,7 @@ from devstack.simulator.client import Rule
 from devstack.simulator.faults import RequestKind
 from devstack.stack import Devstack
 from tests.conftest import SiteMaker
-from tests.support.alerting import WHO, panels, says, until_firing, until_quiet, until_seen
+from tests.support.alerting import WHO, panels, rules, says, until_firing, until_quiet, until_seen
 from tests.support.http import Ports, listening
 from tests.support.records import value
 from tests.support.service import Service, killed, logged_by
@@ -26,9 +28,6 @@ NOT_PROVOKED = {
     "RechargePartitionBlocked": "its quarter of an hour stands in the expression, and is longer than a test may take",
 }
 """Alerts that fire in promtool's tests alone, and why."""
-
-EMPTY_WITHOUT_TROUBLE: set[str] = set()
-"""Panels that have nothing to show in the test below."""
 
 LOOKUP = {
     "RECHARGE_PROVIDER__DUPLICATE_PROTECTION": "lookup",
@@ -44,6 +43,17 @@ LOOKUP = {
 async def service(stack: Devstack, make_site: SiteMaker, client: Client) -> AsyncIterator[Service]:
     yield Service.of(stack, await make_site(partitions=6, profile=LOOKUP), client)
     await stack.simulator.client.clear_rules()
+
+
+def test_the_alerts_that_are_not_provoked_are_named() -> None:
+    provoked = {
+        name
+        for file in Path(__file__).parent.glob("test_alerts_live*.py")
+        for name in re.findall(r"until_firing\(([^)]*)\)", file.read_text(encoding="utf-8"))
+        for name in re.findall(r'"(Recharge\w+)"', name)
+    }
+    assert provoked.isdisjoint(NOT_PROVOKED)
+    assert provoked | NOT_PROVOKED.keys() == {rule["alert"] for rule in rules()}
 
 
 async def test_the_dashboard_shows_and_the_alerts_tell_what_is_wrong_and_the_runbooks_commands_answer(
@@ -76,7 +86,7 @@ async def test_the_dashboard_shows_and_the_alerts_tell_what_is_wrong_and_the_run
     )  # fmt: skip
 
     assert not [rule for rule in await prometheus.alert_rules() if rule.health != "ok"]
-    assert {panel.title for panel in panels() if not await prometheus.query(panel.expression)} == EMPTY_WITHOUT_TROUBLE
+    assert not [panel.title for panel in panels() if not await prometheus.query(panel.expression)]
     status, waiting, of_doubt = await asyncio.gather(
         says(service, "status"), says(service, "resolve", "--list"), says(service, "show", doubted)
     )

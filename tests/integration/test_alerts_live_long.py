@@ -14,6 +14,9 @@ from app.temporal import register_search_attributes
 from devstack.prometheus import Prometheus
 from devstack.simulator.client import Rule
 from devstack.stack import Devstack
+from devstack.wire.disturbed import DisturbedWire
+from devstack.wire.proxy import Hop
+from recharge.outcome import Action
 from tests.conftest import SiteMaker
 from tests.support.alerting import WHO, says, until_firing, until_quiet, until_seen
 from tests.support.command import ask
@@ -25,7 +28,7 @@ from tests.support.service import Service, killed, logged_by, until_logged
 pytestmark = pytest.mark.long
 
 SLOW_S = 11
-LOCKED_EACH_S = 0.5
+LOCKED_S = 2
 DAYS_4_MS = 4 * 24 * 3600 * 1000
 
 
@@ -78,49 +81,63 @@ async def send_old(service: Service, partition: int, raw: bytes) -> None:
         await producer.stop()
 
 
-async def test_money_that_nobody_can_be_sure_of_and_a_slow_provider(
+async def test_an_answer_that_contradicts_what_a_person_decided(
     service: Service, prometheus: Prometheus, ports: Ports
 ) -> None:
-    """Partition 0 is decided while its answer is on the way, 1 waits for the provider's word for hours, 2 is slow."""
-    site, provider = service.site, service.stack.simulator.client
-    quick = {"RECHARGE_PROVIDER__TIMEOUT_S": "2"}
-    contradicted, pending = service.workflow_id(0, 0), service.workflow_id(1, 0)
-    first = site.spawn("worker", env=listening(ports[0], **quick))
-    await until_ready(ports[0], first)
-    prometheus.watch("recharge", ports)
-    await until_seen(prometheus, "recharge_late_answers_contradicting_total == 0", 1)
-    await service.send(0, value(simulate=["charge+freeze+ok", "charge+ok"]))
-    ingest = site.spawn("ingest", env=listening(ports[1]))
-    await provider.wait_for_charges(contradicted, 1, FINAL_TIMEOUT_S)
-    second = site.spawn("worker", env=listening(ports[2]))
-    await until_ready(ports[2], second)
-    await service.send(1, value(simulate=["accept+accepted"]))
-    await service.send(2, value(simulate=[f"charge+delay:{SLOW_S}+ok"]))
-    await service.until_states({(0, 0): "in_doubt", (1, 0): "pending", (2, 0): "succeeded"})
+    """The answer is there and cannot be written down; then that worker stands still, and another finds the doubt."""
+    site, contradicted = service.site, service.workflow_id(0, 0)
+    mysql_port = service.stack.mysql.port
+    async with DisturbedWire({Hop.MYSQL: mysql_port}) as wire:
+        url = site.environment["RECHARGE_MYSQL__URL"].replace(f":{mysql_port}/", f":{wire.ports[Hop.MYSQL]}/")
+        quick = {"RECHARGE_PROVIDER__TIMEOUT_S": "8", "RECHARGE_MYSQL__URL": url}
+        first = site.spawn("worker", env=listening(ports[0], **quick))
+        await until_ready(ports[0], first)
+        prometheus.watch("recharge", ports[:1])
+        await until_seen(prometheus, "recharge_late_answers_contradicting_total == 0", 1)
+        await service.send(0, value(simulate=["charge+delay:3+ok", "charge+ok"]))
+        ingest = site.spawn("ingest")
+        await service.stack.simulator.client.wait_for_charges(contradicted, 1, FINAL_TIMEOUT_S)
+        wire.hold_up(Hop.MYSQL)
+        await until_logged(first, "attempt answered", outcome="charged")
+        first.freeze()
+        second = site.spawn("worker")
+        await service.until_states({(0, 0): "in_doubt"})
+        await service.resolve(0, Action.NOT_CHARGED)
+        await service.until_states({(0, 0): "succeeded"})
+        first.thaw()
+        wire.let_go(Hop.MYSQL)
+        await until_firing(prometheus, "RechargeContradiction")
+        (line,) = logged_by(first, "an answer came after another decision and contradicts it")
+        assert line["workflow_id"] == contradicted
+        shown = await says(service, "show", contradicted)
+        assert "not_charged" in shown
+        assert "late" in shown
+        await killed([first, second, ingest])
 
-    await says(service, "resolve", contradicted, "--not-charged", *WHO)
-    await service.until_states({(0, 0): "succeeded"})
-    first.thaw()
-    table = f"{site.names.database}.recharges"
-    await service.stack.mysql.execute(
-        f"UPDATE {table} SET updated_at = updated_at - INTERVAL 5 HOUR WHERE state = 'pending'"
-    )
-    await until_firing(prometheus, "RechargeContradiction", "RechargePendingLong", "RechargeProviderSlow")
-    (line,) = logged_by(first, "an answer came after another decision and contradicts it")
-    assert line["workflow_id"] == contradicted
-    shown, of_pending = await asyncio.gather(says(service, "show", contradicted), says(service, "show", pending))
-    assert "not_charged" in shown
-    assert "late" in shown
-    assert "202 Accepted" in of_pending
-    # Somebody else's transaction has all rows, one after another, for a while.
+
+async def test_what_takes_too_long(service: Service, prometheus: Prometheus, ports: Ports) -> None:
+    """Partition 0 waits for the provider's word for hours, by the ledger's clock; the call of 1 is slow; then the ledger is."""
+    table = f"{service.site.names.database}.recharges"
+    running = service.site.spawn("run", env=listening(ports[0]))
+    prometheus.watch("recharge", ports[:1])
+    await until_seen(prometheus, 'recharge_provider_call_seconds_count{outcome="charged"} == 0', 1)
+    await service.send(0, value(simulate=["accept+accepted"]))
+    await service.send(1, value(simulate=[f"charge+delay:{SLOW_S}+ok"]))
+    await service.until_states({(0, 0): "pending", (1, 0): "succeeded"})
+    aged = f"UPDATE {table} SET updated_at = updated_at - INTERVAL 5 HOUR WHERE state = 'pending'"
+    await service.stack.mysql.execute(aged)
+    await until_firing(prometheus, "RechargePendingLong", "RechargeProviderSlow")
+    assert "202 Accepted" in await says(service, "show", service.workflow_id(0, 0))
+    # Somebody else has the table for himself for a while.
     for _ in range(2):
-        locking = asyncio.create_task(
-            service.stack.mysql.execute(f"UPDATE {table} SET begun = begun WHERE SLEEP({LOCKED_EACH_S}) = 0")
-        )
-        await asyncio.gather(*(service.send(partition, value()) for partition in (0, 2, 3)))
-        await locking
+        locking = await service.stack.mysql._connect()
+        async with locking.cursor() as cursor:
+            await cursor.execute(f"LOCK TABLES {table} WRITE")
+            await asyncio.gather(*(service.send(partition, value()) for partition in (1, 2, 3)))
+            await cursor.execute(f"SELECT SLEEP({LOCKED_S})")
+        locking.close()
     await until_firing(prometheus, "RechargeLedgerSlow")
-    await killed([first, second, ingest])
+    await killed([running])
 
 
 async def test_partitions_that_change_hands_again_and_again(

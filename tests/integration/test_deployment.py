@@ -6,12 +6,16 @@ import pytest
 from temporalio.client import Client
 
 from app.deployment import Deployment, DeploymentProblem
-from devstack.processes import ManagedProcess
+from devstack.processes import ManagedProcess, wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
+from operations.pollers import queues
+from recharge import limits
 from recharge.outcome import Action
 from tests.conftest import SiteMaker
+from tests.support.command import ask
 from tests.support.deployment import make_current
+from tests.support.intake import FINAL_TIMEOUT_S
 from tests.support.records import value
 from tests.support.service import Service, logged_by, stopped, until_logged
 
@@ -42,7 +46,9 @@ async def test_records_that_wait_go_on_with_the_next_build_and_back_again(
     await service.until_states({(0, 0): "in_doubt", (1, 0): "in_doubt"})
     second = worker("1.1")
     await until_logged(second, "this build is not current")
+    await until_builds(service, {"1.0": True, "1.1": False}, shown="(build 1.1, not current, gets no work)")
     await make_current(stack, name, "1.1")
+    await until_builds(service, {"1.0": False, "1.1": True}, shown="(build 1.0, not current, gets no work)")
     await stopped([first])
     # The release is rolled out, and its first worker is gone: one record is resolved, and the one behind it is carried out.
     await service.decide(0, Action.CHARGED)
@@ -59,6 +65,17 @@ async def test_records_that_wait_go_on_with_the_next_build_and_back_again(
     assert set((await service.states()).values()) == {"succeeded"}
     assert logged_by(again, "attempt answered")
     await stopped([again, intake])
+
+
+async def until_builds(service: Service, expected: dict[str, bool], *, shown: str) -> None:
+    """Wait until Temporal tells of these builds whether each is current; the screen of `recharge status` shows this text then."""
+
+    async def told() -> bool:
+        found = await queues(service.client, service.site.task_queue, timeout_s=limits.RPC_TIMEOUT_S)
+        return all({each.build_id: each.is_current for each in queue.pollers} == expected for queue in found)
+
+    await wait_until(told, FINAL_TIMEOUT_S, f"Temporal tells {expected}", interval_s=0.1)
+    assert shown in (await ask("status", environment=service.site.reader_environment)).out
 
 
 async def test_one_process_of_a_deployment_starts_its_records_eagerly_too(

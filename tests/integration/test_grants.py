@@ -9,7 +9,7 @@ from activities.ledger import Ledger
 from activities.ledger.engine import make_engine
 from activities.migrations import migrate
 from devstack.grants import kafka_rules
-from devstack.kafka import PRODUCER, SERVICE
+from devstack.kafka import OPERATOR, PRODUCER, READER, SERVICE
 from devstack.kafka_access import Operation
 from devstack.stack import Devstack
 
@@ -48,9 +48,12 @@ async def test_the_grants_for_mysql_are_enough_for_each_user_and_no_more(stack: 
     assert "INSERT" in await refused(audit, "INSERT INTO operator_actions (workflow_id) VALUES ('x')")
 
 
-def test_the_access_rules_for_kafka_let_the_service_read_and_the_producer_write() -> None:
+def test_the_access_rules_for_kafka_give_each_user_what_its_commands_need_and_no_more() -> None:
     rules = kafka_rules("t", "g")
     written = {(rule.user, rule.resource_name) for rule in rules if rule.operation is Operation.WRITE}
-    assert written == {(SERVICE, "t.dlt"), (PRODUCER, "t")}
+    assert written == {(SERVICE, "t.dlt"), (PRODUCER, "t"), (OPERATOR, "t")}
     read = {(rule.user, rule.resource_name) for rule in rules if rule.operation is Operation.READ}
-    assert read == {(SERVICE, "t"), (SERVICE, "t.dlt"), (SERVICE, "g")}
+    assert {name for user, name in read if user == SERVICE} == {"t", "t.dlt", "g"}
+    assert {name for user, name in read if user == READER} == {"t", "t.dlt"}, "whoever only looks cannot join the group"
+    assert {name for user, name in read if user == OPERATOR} == {"t.dlt"}
+    assert not {name for user, name in read if user == PRODUCER}

@@ -125,6 +125,39 @@ async def test_a_provider_wide_trouble_rejects_and_doubts_nothing_and_is_told(
     assert "provider: no record is being retried" in screen(await status_of(service))
 
 
+@pytest.mark.parametrize("token", [None, "0" * 48], ids=["missing", "wrong"])
+async def test_a_token_that_the_provider_does_not_take_doubts_nothing_and_stands_nowhere(
+    service: Service, token: str | None
+) -> None:
+    site = service.site
+    right = site.environment.pop("RECHARGE_PROVIDER__AUTH_TOKEN")
+    await service.send(0, value())
+    running = site.spawn("run", env={} if token is None else {"RECHARGE_PROVIDER__AUTH_TOKEN": token})
+
+    async def tried_twice() -> bool:
+        rows = await service.stack.mysql.execute(
+            f"SELECT outcome, status FROM {site.names.database}.recharge_attempts WHERE outcome IS NOT NULL"
+        )
+        assert set(rows) <= {("not_charged", 401)}
+        return len(rows) >= 2
+
+    await wait_until(tried_twice, FINAL_TIMEOUT_S, "the call was tried again", process=running, interval_s=0.1)
+    assert await service.states() == {(0, 0): "retrying"}
+    told = statuses.as_json(await status_of(service), DISCRETION)
+    shown = screen(await status_of(service))
+    await stopped([running])
+    running_again = site.spawn("run", env={"RECHARGE_PROVIDER__AUTH_TOKEN": right})
+    await service.until_drained()
+    await stopped([running_again])
+    assert await service.states() == {(0, 0): "succeeded"}
+    assert await service.charges() == {(0, 0): 1}
+    rows = await service.ledger_rows()
+    everything = f"{told} {shown} {rows} {running.log_file.read_text()} {running_again.log_file.read_text()}"
+    assert "401" in everything
+    assert right not in everything
+    assert token is None or token not in everything
+
+
 async def test_status_tells_who_paused_the_intake_and_which_record_holds_a_partition_at_its_bound(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from devstack.stack import Devstack
 from tests.conftest import SiteMaker
 from tests.support import command
 from tests.support.records import value
-from tests.support.service import Service, killed
+from tests.support.service import Service, killed, logged_by
 
 WHO = ("--by", "Ann", "--note", "the law")
 PERSONAL = "account_donor, account_receiver, raw_key, raw_value"
@@ -28,6 +28,11 @@ async def made_final(stack: Devstack, client: Client, make_site: SiteMaker, prof
     await stack.mysql.execute(
         f"UPDATE {here.site.names.database}.recharges SET updated_at = updated_at - INTERVAL 40 DAY, "
         "final_at = final_at - INTERVAL 40 DAY, created_at = created_at - INTERVAL 40 DAY WHERE record_offset < 4"
+    )
+    await stack.mysql.execute(
+        f"UPDATE {here.site.names.database}.recharge_attempts SET opened_at = opened_at - INTERVAL 40 DAY, "
+        "deadline_at = deadline_at - INTERVAL 40 DAY, closed_at = closed_at - INTERVAL 40 DAY "
+        f"WHERE workflow_id NOT IN ('{here.workflow_id(0, 4)}', '{here.workflow_id(0, 5)}')"
     )
     return here
 
@@ -80,3 +85,36 @@ async def test_old_final_records_are_blanked_and_still_prove_the_promises(
     told = await ask(here, "show", here.workflow_id(0, 0))
     assert "blanked" in told.out
     assert "None" not in told.out
+
+
+async def test_blanked_records_that_are_read_again_after_a_lost_commit_send_nothing_and_stay_final(
+    stack: Devstack, client: Client, make_site: SiteMaker
+) -> None:
+    """Of one and of a rejected one Temporal has forgotten the workflow, so the ledger alone knows them."""
+    here = await made_final(stack, client, make_site, {})
+    done = await ask(here, "redact", "--older-than", "30", *WHO)
+    assert done.out.startswith("4 records that became final before ")
+    for offset in (0, 2):
+        await here.delete(0, offset)
+    posts, kept = await here.posts(), await here.ledger_rows()
+    letters = await here.dead_letters()
+    await here.move_group({0: 0})
+
+    process = here.site.spawn("run")
+    await here.until_committed({0: 5})
+    starts = logged_by(process, "record started")
+    attached = logged_by(process, "record attached to the workflow that is there")
+    assert {line["offset"] for line in starts} == {0, 2}
+    assert {line["offset"] for line in attached} >= {1, 3, 4}
+    assert await here.posts() == posts
+    assert await here.ledger_rows() == kept
+    assert await here.states() == {(0, offset): state for offset, state in enumerate(STATES)}
+    # A dead letter may appear twice, never not at all; it is whole, since its bytes are those of the topic.
+    assert await here.dead_letters() == {where: 2 * count for where, count in letters.items()}
+    bytes_sent = {letter.value for letter in await stack.kafka.read_all(f"{here.site.topic}.dlt")}
+    assert bytes_sent == {value(simulate=["refuse+ok"]), b"not JSON"}
+    statement = here.site.folder / "statement.csv"
+    statement.write_text(await stack.simulator.client.statement(f"{here.site.source}:"))
+    audited = (await ask(here, "audit", "--json", "--statement", str(statement))).json()
+    assert (audited["ok"], audited["violations"]) == (True, [])
+    await killed([process])

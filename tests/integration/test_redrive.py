@@ -2,7 +2,6 @@
 
 import json
 
-from devstack.kafka import ADMIN
 from devstack.processes import wait_until
 from devstack.simulator.client import Rule
 from devstack.site import Site
@@ -12,10 +11,9 @@ from tests.integration.test_end_to_end import drained, ledger_rows, produce
 from tests.support.records import value
 
 
-async def redrive(stack: Devstack, site: Site, *arguments: str) -> tuple[int, str]:
+async def redrive(site: Site, *arguments: str) -> tuple[int, str]:
     """Run the command as a user who may write to the topic and read the dead letters, and return its status and what it told."""
-    operator = {"RECHARGE_KAFKA__SASL_USERNAME": ADMIN, "RECHARGE_KAFKA__SASL_PASSWORD": stack.kafka.password(ADMIN)}
-    process = site.spawn("redrive", *arguments, env=operator)
+    process = site.spawn("redrive", *arguments)
     status = await process.wait(30)
     return status, process.log_file.read_text()
 
@@ -37,7 +35,7 @@ async def test_a_redriven_record_is_carried_out_once_however_often_it_is_redrive
         await drained(stack, site)
         assert await states(stack, site) == ["rejected"]
         for _ in range(2):
-            status, told = await redrive(stack, site, "0/0", "--by", "ana", "--note", "the account was opened")
+            status, told = await redrive(site, "0/0", "--by", "ana", "--note", "the account was opened")
             assert status == 0, told
             assert "produced anew" in told
         await drained(stack, site)
@@ -56,13 +54,13 @@ async def test_only_what_was_rejected_or_invalid_is_redriven(stack: Devstack, ma
     await produce(stack, site, [value()])
     site.spawn("run")
     await drained(stack, site)
-    status, told = await redrive(stack, site, "0/0", "--by", "ana", "--note", "again")
+    status, told = await redrive(site, "0/0", "--by", "ana", "--note", "again")
     assert status == 1
     assert "only rejected and invalid records are redriven" in told
-    status, told = await redrive(stack, site, "0/99", "--by", "ana", "--note", "again")
+    status, told = await redrive(site, "0/99", "--by", "ana", "--note", "again")
     assert status == 1
     assert "no such record" in told
-    status, told = await redrive(stack, site, "0/0")
+    status, told = await redrive(site, "0/0")
     assert status == 2
     assert "--by WHO --note WHY" in told
 
@@ -76,7 +74,7 @@ async def test_a_record_that_is_cut_in_the_ledger_is_redriven_whole_from_its_dea
     site.spawn("run")
     await drained(stack, site)
 
-    status, told = await redrive(stack, site, "0/0", "--by", "ana", "--note", "the limit was raised")
+    status, told = await redrive(site, "0/0", "--by", "ana", "--note", "the limit was raised")
     assert status == 0, told
 
     async def copied() -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from devstack.server import minimal_environment
 from devstack.site import Site
+from tests.support.leaks import WATCHED
 
 COMMAND_TIMEOUT_S: Final = 60.0
 AS_A_MODULE: Final = ("-m", "app")
@@ -45,4 +46,6 @@ async def ask(
             command.kill()
             await command.wait()
     assert command.returncode is not None
+    if "--reveal" not in arguments:
+        WATCHED.printed.append((" ".join(("recharge", *arguments)), (out + err).decode(errors="replace")))
     return Told(command.returncode, out.decode(), err.decode())
