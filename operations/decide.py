@@ -11,7 +11,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.ledger import LedgerError, OperatorLedger, Ruling, Wish
+from activities.ledger import LedgerError, OperatorLedger, Ruling, Wish, instead_of
 from operations.runs import RPC_TIMEOUT, Run, newest_run, reopen, temporal_said
 from recharge import limits
 from recharge.contract import RESOLVE_UPDATE, Decision, DecisionReply
@@ -76,12 +76,8 @@ class Decider:
         if ruling.refused_because is not None:
             return await self._refused(ruling, run, decision)
         done, effect = await self._carry_on(workflow_id, run, decision)
-        if ruling.replaced is not None:
-            before = ruling.replaced
-            effect += (
-                f"; it stands instead of {before.action} by {before.by}, which had not taken effect: {before.note}"
-            )
-        return Line(workflow_id, done, f"decided {decision.action} by {decision.by}; {effect}")
+        text = f"decided {decision.action} by {decision.by}; {effect}{instead_of(ruling.replaced)}"
+        return Line(workflow_id, done, text)
 
     async def _refused(self, ruling: Ruling, run: Run | None, decision: Decision) -> Line:
         """Why not, and what was decided instead. A workflow that ended before it took that up is opened again for it.

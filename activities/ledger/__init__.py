@@ -2,7 +2,7 @@
 
 from activities.ledger.audited import AuditedAction, AuditedAttempt, AuditedLookup, AuditedRow
 from activities.ledger.auditing import AuditReader
-from activities.ledger.decisions import Decisions, Ruling, Wish
+from activities.ledger.decisions import Decisions, Ruling, Wish, instead_of
 from activities.ledger.errors import (
     FingerprintMismatch,
     LedgerContradiction,
@@ -45,4 +45,5 @@ __all__ = [
     "Trouble",
     "Waiting",
     "Wish",
+    "instead_of",
 ]

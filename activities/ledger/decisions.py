@@ -129,14 +129,14 @@ class Decisions(LedgerEngine):
             await insert_action(connection, wish, refused_because=refused, token=token)
             if refused is None:
                 await _judge(connection, wish, rows)
-            is_unused = _decided_before(decided, rows, state) is not None
+            unused = unused_decision(decided, rows, state)
             return Ruling(
                 wish.workflow_id,
                 state,
                 refused,
-                standing=decided if refused is not None and (state in FINAL_STATES or is_unused) else None,
+                standing=None if refused is None else decided if state in FINAL_STATES else unused,
                 is_answered=_answer(rows) is not None,
-                replaced=decided if refused is None and is_unused else None,
+                replaced=unused if refused is None else None,
             )
 
         try:
@@ -228,6 +228,18 @@ def _answer(rows: list[AttemptRow]) -> Outcome | None:
     """An answer that decides the record by itself, whatever a person thinks of it."""
     final = (row.facts.outcome for row in rows if row.facts.outcome in {Outcome.CHARGED, Outcome.REFUSED})
     return next(final, None)
+
+
+def unused_decision(decided: Decided | None, rows: list[AttemptRow], state: State) -> Decided | None:
+    """The newest decision, where it has not had its effect yet and is no hold."""
+    return None if _decided_before(decided, rows, state) is None else decided
+
+
+def instead_of(unused: Decided | None) -> str:
+    """What is told of a hold that takes the place of a decision; nothing where there is none."""
+    if unused is None:
+        return ""
+    return f"; it stands instead of {unused.action} by {unused.by}, which had not taken effect: {unused.note}"
 
 
 def _decided_before(decided: Decided | None, rows: list[AttemptRow], state: State) -> str | None:

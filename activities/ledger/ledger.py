@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger import lookups as lookup_rows
 from activities.ledger.closing import close
-from activities.ledger.decisions import Wish, insert_action
+from activities.ledger.decisions import Wish, insert_action, instead_of, unused_decision
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.obstacles import claim, find_obstacles
@@ -197,7 +197,8 @@ class Ledger(LedgerEngine):
             if state in FINAL_STATES or (decided is not None and decided.ends_it):
                 return
             if decided is None or decided.action is not Action.HOLD:
-                await insert_action(connection, Wish(record.workflow_id, Action.HOLD, by, note))
+                why = f"{note}{instead_of(unused_decision(decided, known.attempts, state))}"
+                await insert_action(connection, Wish(record.workflow_id, Action.HOLD, by, why))
             if state is not State.HELD:
                 await move(connection, record, State.HELD, reason=cut_reason(f"on hold by {by}: {note}"))
 

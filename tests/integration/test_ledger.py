@@ -534,7 +534,7 @@ async def test_a_hold_overrules_no_decision_that_ends_the_record(
 
 
 async def test_a_hold_after_a_release_that_has_not_taken_effect_says_what_it_takes_the_place_of(
-    site: Site, ledger: Ledger, decisions: Decisions
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
 ) -> None:
     one = record(site.source, 1)
     attempt = await opened(ledger, one)
@@ -543,6 +543,12 @@ async def test_a_hold_after_a_release_that_has_not_taken_effect_says_what_it_tak
     assert (await decide(decisions, one, Action.NOT_CHARGED)).replaced is None
     ruling = await decide(decisions, one, Action.HOLD)
     assert ruling.replaced == Decided(Action.NOT_CHARGED, "ana", "why")
+    assert (await not_opened(ledger, one)).state is State.HELD
+    assert (await decide(decisions, one, Action.NOT_CHARGED)).refused_because is None
+    await ledger.hold(one, by="Temporal", note="cancelled")
+    notes = await rows(stack, site, "SELECT note FROM operator_actions WHERE decided_by = 'Temporal' ORDER BY id")
+    said = "it stands instead of not_charged by ana, which had not taken effect: why"
+    assert [note for (note,) in notes] == ["cancelled", f"cancelled; {said}"]
     assert (await not_opened(ledger, one)).state is State.HELD
     assert (await decide(decisions, one, Action.NOT_CHARGED)).refused_because is None
     await opened(ledger, one)
