@@ -1,11 +1,13 @@
 """The servers every test of behaviour runs against: one devstack a test run, one isolated site a test. A missing server fails the run."""
 
 import itertools
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 
@@ -44,6 +46,17 @@ def nothing_secret_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         WATCHED.add_secrets_below(folder)
     leaks = [leak for folder in folders for leak in WATCHED.leaks(logs_below(folder))]
     assert not leaks, "\n".join(f"{leak.where} tells {leak.what}: {leak.line[:500]}" for leak in leaks[:20])
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """The logging of the tests' own process, given back after a test that configured it."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 def _given_folder() -> Path | None:

@@ -1,11 +1,8 @@
 """What a worker logs of an activity that failed: one line of fields where that is meant, and the traceback where it is not."""
 
 import json
-import logging
-from collections.abc import Iterator
 
 import pytest
-import structlog
 
 from activities.failures import from_ledger
 from activities.ledger import LedgerUnavailable
@@ -19,14 +16,7 @@ from tests.workflow.test_story import IN_DOUBT, LOOKED_UP
 AWAY = "MySQL at 127.0.0.1:3306, database ledger gave no answer in time; the customer is 34600111222"
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 
 async def test_a_failure_that_is_meant_is_told_in_fields_and_another_one_with_its_traceback(
