@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiokafka import ConsumerRecord
 
 from devstack.certificates import Certificates
+from devstack.errors import DevstackError
 from devstack.grants import kafka_rules
 from devstack.install import KafkaInstallation
 from devstack.kafka_access import AccessRule, Resource
@@ -156,7 +157,9 @@ class KafkaBroker(ManagedServer):
         if not formatted.exists():
             shutil.rmtree(self.folder / "data", ignore_errors=True)
             await self._format()
-            formatted.touch()
+            formatted.write_text("\n".join(_USERS))
+        elif formatted.read_text().splitlines() != list(_USERS):
+            raise DevstackError(f"Kafka in {self.folder} has users of another release; remove that folder (make clean)")
 
     async def _format(self) -> None:
         """Write the empty data folder, with the users' credentials in it."""

@@ -237,6 +237,15 @@ async def test_a_failed_start_leaves_nothing_running_and_says_why(tmp_path: Path
     assert set(psutil.Process().children(recursive=True)) <= before
 
 
+async def test_a_folder_of_another_release_is_refused_in_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "kafka"
+    folder.mkdir()
+    (folder / "formatted").write_text("admin\nof-old")
+    with pytest.raises(DevstackError, match=r"has users of another release; remove that folder \(make clean\)$"):
+        async with Devstack(tmp_path):
+            pytest.fail("it must not start")
+
+
 async def test_nothing_is_left_running_when_the_parent_is_killed(tmp_path: Path) -> None:
     program = f"""
         import asyncio
