@@ -1,8 +1,9 @@
 """`recharge status`: is each part up, is the intake paused, how far behind is each partition, what blocks it, and what waits."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -21,6 +22,8 @@ from recharge import limits
 from recharge.contract import Position
 from recharge.outcome import FINAL_STATES, State
 from recharge.settings import KafkaSettings
+
+T = TypeVar("T")
 
 WAITING_SHOWN_MAX = 20
 """Records that wait for a person and are named. `recharge resolve --list` has more of them."""
@@ -99,9 +102,12 @@ async def gather(
     status = Status()
     if temporal_problem is not None:
         status.problems["temporal"] = temporal_problem
-    offsets, _, _ = await asyncio.gather(
-        _offsets(kafka, status), _ledger(ledger, status), _temporal(client, kafka.source, task_queue, status)
+    found, _, _ = await asyncio.gather(
+        _in_time("kafka", _offsets(kafka, status), status),
+        _in_time("ledger", _ledger(ledger, status), status),
+        _in_time("temporal", _temporal(client, kafka.source, task_queue, status), status),
     )
+    offsets = found or []
     behind = {each.partition: each.next_offset for each in offsets if each.end > each.next_offset}
     standing: dict[int, Standing] = {}
     distances: dict[int, int] = {}
@@ -120,6 +126,16 @@ async def gather(
         distance = distances.get(each.partition)
         status.partitions.append(PartitionStatus(each.partition, each.committed, each.end, lag, blocker, distance))
     return status
+
+
+async def _in_time(part: str, asking: Awaitable[T], status: Status) -> T | None:
+    """What a part tells; None where it takes longer than a person in an outage can wait, which is told as its problem."""
+    try:
+        async with asyncio.timeout(limits.STATUS_PART_TIMEOUT_S):
+            return await asking
+    except TimeoutError:
+        status.problems[part] = f"no answer within {limits.STATUS_PART_TIMEOUT_S:g} s"
+        return None
 
 
 async def _offsets(kafka: KafkaSettings, status: Status) -> list[_Offsets]:

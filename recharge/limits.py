@@ -318,6 +318,10 @@ LOOP_STALLED_S = 120.0
 """The intake's loop comes round several times a second, and more slowly in a rebalance over many partitions. When it has not for so long,
 it hangs, and only a restart helps."""
 
+STATUS_PART_TIMEOUT_S = 15.0
+"""How long `recharge status` waits for what Kafka, the ledger or Temporal has to tell. Each takes a second at most where it is well, and
+whoever asks in an outage needs the others' answers at once."""
+
 STATUS_WATCH_S = 2.0
 """How often `recharge status --watch` looks. A look costs a few questions to each server."""
 

@@ -24,6 +24,7 @@ from devstack.stack import Devstack
 from ingest.outage import backoff_s
 from recharge import limits
 from tests.integration.conftest import CornerMaker
+from tests.support.command import ask
 from tests.support.http import Ports, get, listening, metrics, problems, until_problems, until_ready
 from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged
 from tests.support.service import log_lines, logged_by, stopped, until_logged
@@ -185,6 +186,20 @@ async def test_a_stop_while_the_broker_is_frozen_ends_in_good_order_within_its_l
         await corner.finish(0, 0)
         await corner.until_drained()
     assert len(await corner.runs()) == 2
+
+
+async def test_status_tells_within_its_time_that_the_broker_is_frozen_and_what_the_others_know(corner: Corner) -> None:
+    corner.stack.kafka.freeze()
+    try:
+        told = await ask("status", "--json", environment=corner.site.environment)
+    finally:
+        corner.stack.kafka.thaw()
+    status = told.json()
+    assert status["problems"] == {
+        "kafka": f"no answer within {limits.STATUS_PART_TIMEOUT_S:g} s",
+        "ledger": "the ledger has no tables yet; run: recharge migrate",
+    }
+    assert status["workers"] == []
 
 
 # --- Temporal ---------------------------------------------------------------------------------------------------------
