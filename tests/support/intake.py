@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -147,14 +148,23 @@ class Corner:
                     await asyncio.sleep(0.1)
 
     async def move_group(self, offsets: Mapping[int, int]) -> None:
-        """Set the group's committed offsets, as an operator does while the group is stopped."""
+        """Set the group's committed offsets, as an operator does while the group is stopped. A killed member is put out first."""
         consumer = AIOKafkaConsumer(
             **self.stack.kafka.client_options(), group_id=self.site.group, enable_auto_commit=False
         )
+        partitions = {TopicPartition(self.site.topic, number): offset for number, offset in offsets.items()}
+
+        async def is_moved() -> bool:
+            try:
+                await consumer.commit(partitions)
+            except CommitFailedError:
+                return False
+            return True
+
         await consumer.start()
         try:
-            consumer.assign([TopicPartition(self.site.topic, partition) for partition in offsets])
-            await consumer.commit({TopicPartition(self.site.topic, n): offset for n, offset in offsets.items()})
+            consumer.assign(list(partitions))
+            await wait_until(is_moved, FINAL_TIMEOUT_S, "the group has no member any more", interval_s=0.5)
         finally:
             await consumer.stop()
 
