@@ -96,7 +96,10 @@ async def test_records_that_come_while_mysql_is_away_are_started_wait_and_go_on_
     await own_stack.mysql.start()
     assert started == before[0] + PARTITIONS, "their successors wait"
     await assert_all_charged_once(service)
-    assert [len(logged_by(worker, name)) for name in names[1:]] == [before[1] + 1, before[2] + 1]
+    # The worker's second pool, which looks a few times a minute at what waits, tells the same where a look falls into that time.
+    told = [len(logged_by(worker, name)) - already for name, already in zip(names[1:], before[1:], strict=True)]
+    assert 1 <= told[0] <= 2
+    assert 1 <= told[1] <= told[0]
     assert not [line for line in log_lines(intake) if line["level"] in ("warning", "error")]
 
 
