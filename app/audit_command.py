@@ -11,6 +11,7 @@ import typer
 from app import process
 from app.command import AsJson, settings_of, write_json
 from app.environment import AuditEnvironment
+from recharge.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,7 +132,5 @@ def _progress() -> "Iterator[Progress]":
 
 
 def _refuse(message: str) -> NoReturn:
-    from operations.telling import printable  # noqa: PLC0415
-
     typer.echo(f"recharge: {printable(message)}", err=True)
     process.leave(process.EXIT_USAGE)

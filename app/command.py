@@ -7,6 +7,7 @@ import typer
 
 from app import process
 from app.environment import Environment, load
+from recharge.text import printable
 
 if TYPE_CHECKING:
     from operations.telling import Discretion
@@ -61,7 +62,6 @@ def discretion_for(*, reveal: bool) -> "Discretion":
 def write_line(line: str, *, failed: bool) -> None:
     """Write one line for people, to standard error where something failed."""
     from app.logging import mask_text  # noqa: PLC0415
-    from operations.telling import printable  # noqa: PLC0415
 
     typer.echo(printable(mask_text(line)), err=failed)
 
@@ -76,15 +76,11 @@ def write_json(value: object) -> None:
 
 def misused(message: str) -> NoReturn:
     """End a command whose arguments cannot be used. Nothing was done."""
-    from operations.telling import printable  # noqa: PLC0415
-
     typer.echo(f"recharge: {printable(message)} (try --help)", err=True)
     process.leave(process.EXIT_USAGE)
 
 
 def fail(message: str) -> NoReturn:
     """End a command that could not do what it was asked for."""
-    from operations.telling import printable  # noqa: PLC0415
-
     typer.echo(f"recharge: {printable(message)}", err=True)
     process.leave(process.EXIT_FAILED)

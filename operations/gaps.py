@@ -14,9 +14,10 @@ from ingest.kafka_words import move_group
 from operations.errors import Refused
 from operations.references import ReferenceProblem
 from operations.runs import RPC_TIMEOUT
-from operations.telling import Discretion, printable
+from operations.telling import Discretion
 from recharge.contract import OFFSET, PARTITION, TOPIC
 from recharge.settings import KafkaSettings
+from recharge.text import printable
 
 _GAP = re.compile(r"(?P<partition>[0-9]{1,10}):(?P<first>[0-9]{1,19})-(?P<last>[0-9]{1,19})")
 _SHOWN_CHARS_MAX = 60

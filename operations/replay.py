@@ -17,10 +17,11 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from operations.histories import Recorded, Unreadable
-from operations.telling import Discretion, Json, printable
+from operations.telling import Discretion, Json
 from recharge import limits
 from recharge.contract import INTAKE_WORKFLOW_TYPE, PAUSE_WORKFLOW_TYPE, WORKFLOW_TYPE
 from recharge.payload_codec import PayloadUnreadable
+from recharge.text import printable
 
 WHAT_TO_DO = (
     "keep the old code path behind workflow.patched('NAME') for as long as such workflows are open, "

@@ -11,9 +11,10 @@ from rich.text import Text
 from activities.ledger import Waiting
 from operations import show, waiting
 from operations.show import Seen
-from operations.telling import Discretion, age, amount, printable
+from operations.telling import Discretion, age, amount
 from operations.web_ui import WebUi
 from recharge.outcome import FINAL_STATES, State
+from recharge.text import printable
 
 _PIPED_WIDTH = 200
 _STATE_STYLES = {

@@ -14,7 +14,8 @@ from ingest.kafka import GroupMember
 from operations.pollers import Poller
 from operations.screens import plain, show_list
 from operations.status import PartitionStatus, Status
-from operations.telling import Discretion, age, printable
+from operations.telling import Discretion, age
+from recharge.text import printable
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from ingest import pause as pauses
 from ingest.pause import Pause
 from operations.errors import Refused
-from operations.telling import Discretion, printable
+from operations.telling import Discretion
+from recharge.text import printable
 
 
 async def standing(client: Client, source: str) -> Pause | None:

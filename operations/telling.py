@@ -38,11 +38,6 @@ def age(seconds: float) -> str:
     return f"{whole // _DAY_S} d {whole % _DAY_S // _HOUR_S} h"
 
 
-def printable(text: str) -> str:
-    """The text without control characters: what a provider or a producer wrote must not steer a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)
-
-
 @dataclass(frozen=True, slots=True)
 class Discretion:
     """What may be shown of customers' numbers.

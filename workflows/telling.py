@@ -10,6 +10,7 @@ from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
 from recharge.outcome import State
 from recharge.privacy import mask_phone
+from recharge.text import printable
 
 _STORIES = {
     State.RETRYING: "Nothing was carried out so far; Temporal retries it below.",
@@ -109,5 +110,4 @@ def _resolve(workflow_id: str) -> str:
 
 def literally(text: str) -> str:
     """Text that others wrote, such that Markdown shows it and makes nothing of it: no link, no picture, no heading, no other direction."""
-    seen = "".join(character if character.isprintable() else "�" for character in " ".join(text.split()))
-    return _MARKDOWN.sub(r"\\\g<0>", seen)
+    return _MARKDOWN.sub(r"\\\g<0>", printable(" ".join(text.split())))

@@ -162,7 +162,7 @@ async def _decide_before_it_began(connection: AsyncConnection, wish: Wish, token
     if mine is not None:
         return Ruling(wish.workflow_id, None, mine["refused_because"])
     decided = await read_decided(connection, wish.workflow_id)
-    refused = _decided_before(decided, [], State.SENDING)
+    refused = _told(unused_decision(decided, [], State.SENDING))
     if wish.action is Action.HOLD:
         refused = "its workflow ended before anything was sent, so nothing is sent; to go on, use: recharge resolve"
     word = REOPEN if wish.action is Action.NOT_CHARGED else None
@@ -207,7 +207,7 @@ def _refusal(
     if answer is not None:
         return f"the provider has answered meanwhile: {answer}; its workflow makes it final by that"
     return (
-        _decided_before(decided, rows, state)
+        _told(unused_decision(decided, rows, state))
         or _not_waiting(state, is_closed=wish.is_closed)
         or _too_early(wish, rows, now, processing_time_s)
     )
@@ -217,11 +217,12 @@ def _needs_no_hold(decided: Decided | None) -> str | None:
     """Why a record is not put on hold. One that a decision makes final is not: nothing is sent for it anyway, and the decision stands."""
     if decided is not None and decided.action is Action.HOLD:
         return "it is on hold already"
-    return _told(decided) if decided is not None and decided.ends_it else None
+    return _told(decided if decided is not None and decided.ends_it else None)
 
 
-def _told(decided: Decided) -> str:
-    return f"it was decided already: {decided.action}, by {decided.by}: {decided.note}"
+def _told(unused: Decided | None) -> str | None:
+    """Why nobody may decide anew; None where no decision stands in the way."""
+    return None if unused is None else f"it was decided already: {unused.action}, by {unused.by}: {unused.note}"
 
 
 def _answer(rows: list[AttemptRow]) -> Outcome | None:
@@ -231,8 +232,12 @@ def _answer(rows: list[AttemptRow]) -> Outcome | None:
 
 
 def unused_decision(decided: Decided | None, rows: list[AttemptRow], state: State) -> Decided | None:
-    """The newest decision, where it has not had its effect yet and is no hold."""
-    return None if _decided_before(decided, rows, state) is None else decided
+    """The newest decision, where it has not had its effect yet and is no hold. Another one does not overrule it."""
+    if decided is None or decided.action is Action.HOLD:
+        return None
+    judged = bool(rows) and rows[-1].facts.verdict is Verdict.NOT_CHARGED
+    unused = judged or (state is State.HELD and not any(attempt.facts.waits for attempt in rows))
+    return decided if decided.ends_it or unused else None
 
 
 def instead_of(unused: Decided | None) -> str:
@@ -240,15 +245,6 @@ def instead_of(unused: Decided | None) -> str:
     if unused is None:
         return ""
     return f"; it stands instead of {unused.action} by {unused.by}, which had not taken effect: {unused.note}"
-
-
-def _decided_before(decided: Decided | None, rows: list[AttemptRow], state: State) -> str | None:
-    """A decision that stands and has not had its effect yet is not overruled by another."""
-    if decided is None or decided.action is Action.HOLD:
-        return None
-    judged = bool(rows) and rows[-1].facts.verdict is Verdict.NOT_CHARGED
-    unused = judged or (state is State.HELD and not any(attempt.facts.waits for attempt in rows))
-    return _told(decided) if decided.ends_it or unused else None
 
 
 def _not_waiting(state: State, *, is_closed: bool) -> str | None:

@@ -9,6 +9,7 @@ from activities.profiles.messages import Received
 from recharge import json_text, limits
 from recharge.outcome import Outcome
 from recharge.settings import ProviderSettings
+from recharge.text import printable
 
 EXCERPT_CHARS_MAX = 300
 """How much of an answer's text is quoted to people."""
@@ -62,7 +63,7 @@ def provider_reference(settings: ProviderSettings, document: dict[str, object] |
 
 def fit_reference(value: str) -> str | None:
     """A provider's reference without what the ledger or Temporal would refuse, after the money moved; None where nothing is left."""
-    text = "".join(char if char.isprintable() else "\ufffd" for char in value).strip()
+    text = printable(value).strip()
     return text[: limits.REFERENCE_CHARS_MAX] or None
 
 
@@ -108,8 +109,8 @@ def read_retry_after(value: str | None, now_utc: datetime) -> float | None:
 def one_line(text: str, chars_max: int = limits.REASON_CHARS_MAX) -> str:
     """Make foreign text fit for people, logs and the ledger: one printable line, long numbers masked, not too long."""
     # What is cut here could not show: the loop below must not walk through a quarter of a megabyte.
-    printable = "".join(char if char.isprintable() else " " for char in text[: 8 * chars_max])
-    masked = _LONG_NUMBER.sub("#####", " ".join(printable.split()))
+    seen = "".join(char if char.isprintable() else " " for char in text[: 8 * chars_max])
+    masked = _LONG_NUMBER.sub("#####", " ".join(seen.split()))
     return masked if len(masked) <= chars_max else masked[: chars_max - 1] + "…"
 
 

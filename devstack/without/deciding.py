@@ -24,7 +24,7 @@ DECIDING: Final = (
         "decided-before",
         "a person's decisions",
         "a decision that has not had its effect yet is overruled by the next one",
-        "activities.ledger.decisions._decided_before",
+        "activities.ledger.decisions.unused_decision",
         NOTHING,
         f"{_LEDGER}a_decision_that_has_not_had_its_effect_is_not_overruled",
     ),

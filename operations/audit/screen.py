@@ -8,8 +8,9 @@ from rich.text import Text
 
 from operations.audit.findings import Note, Promise, Violation
 from operations.audit.report import Report
-from operations.telling import age, printable
+from operations.telling import age
 from recharge.outcome import State
+from recharge.text import printable
 
 SHOWN_MAX = 50
 """Violations, and notes, that a screen shows. `--json` has more of them."""
