@@ -1,1 +1,1 @@
-"""A crash after every message: the service killed or frozen at each boundary of a record's way, and what became of the record."""
+"""A fault at every message: the service killed, frozen or cut off at each boundary of a record's way, and what became of the record."""

@@ -1,4 +1,4 @@
-"""`python -m devstack.sweep`: kill a process of the service at every boundary of a record's way, and say what became of the record."""
+"""`python -m devstack.sweep`: a fault at every boundary of a record's way in turn, and what became of the record."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ from devstack.errors import DevstackError
 from devstack.stack import Devstack
 from devstack.stopping import until_stopped
 from devstack.sweep.journal import Journal
-from devstack.sweep.rig import Fault, Rig, servers
+from devstack.sweep.rig import Fault, Rig, opened, servers
 from devstack.sweep.scenarios import PROFILE, SCENARIOS, Scenario
 from devstack.sweep.service import Part
 from devstack.wire.proxy import Boundary, Hop, Wire
@@ -107,7 +107,7 @@ async def _rig(stack: Devstack, number: int, cleanup: AsyncExitStack, arguments:
     migration = site.spawn("migrate")
     if await migration.wait(_MIGRATE_TIMEOUT_S) != 0:
         raise DevstackError(f"recharge migrate failed:\n{migration.tail(5)}")
-    wire = await cleanup.enter_async_context(Wire(*servers(stack, stack.kafka.proxied[number])))
+    wire = await cleanup.enter_async_context(Wire(*servers(stack, stack.kafka.proxied[number]), opened(stack)))
     return Rig(stack, site, wire, part=arguments.process, without=arguments.without)
 
 
@@ -135,7 +135,7 @@ def main() -> int:
         type=Part,
         choices=list(Part),
         default=Part.RUN,
-        help="what is killed or frozen: the combined process, or one half of the service, whose other half goes on",
+        help="what the fault hits: the combined process, or one half of the service, whose other half goes on",
     )
     parser.add_argument("--without", metavar="SAFEGUARD", help="the service runs without it; see devstack.without")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""One service behind the wire: a process of it is killed or frozen at a chosen boundary, and the record is followed to its end."""
+"""One service behind the wire: a fault hits it at a chosen boundary, and the record is followed to its end."""
 
 import asyncio
 import contextlib
@@ -20,12 +20,15 @@ from devstack.sweep.check import find, problems
 from devstack.sweep.person import decide
 from devstack.sweep.scenarios import CHARGED, Expected, Scenario
 from devstack.sweep.service import Part, SweptService
+from devstack.wire.opened import Opened
 from devstack.wire.proxy import Boundary, Fate, Hop, Wire
 
 _DRAINED_TIMEOUT_S: Final = 90.0
 """A record's longest way: a restart, a workflow task's time-out, a deadline, some look-ups. Twice as long on a busy machine."""
 _THAWED_TIMEOUT_S: Final = 300.0
 """A frozen worker's polls stand, so Temporal hands it one try after another: each costs a missing heartbeat, and a pause that grows."""
+_DELAY_S: Final = 2.5
+"""Longer than the provider's call may take, and over before its processing time is: a look-up counts 3 s after the attempt was opened."""
 _POLL_S: Final = 0.1
 _QUIET_FROM_S: Final = 0.05
 _QUIET_TO_S: Final = 0.3
@@ -33,10 +36,16 @@ _QUIET_TIMEOUT_S: Final = 5.0
 
 
 class Fault(StrEnum):
-    """What is done to the process at the boundary."""
+    """What is done at the boundary, to the process or to its connections."""
 
     KILL = "kill"
     FREEZE = "freeze"
+    CUT = "cut"
+    """The process lives, and all of its connections to the boundary's server end."""
+    SWALLOW = "swallow"
+    """The process lives, and nothing comes through its connections to the boundary's server any more. They stay open."""
+    DELAY = "delay"
+    """The process lives, and nothing comes through any of its connections for _DELAY_S."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +167,13 @@ class Rig:
                 # What it had handed to its kernel is delivered all the same, as by a machine whose CPUs stand still.
                 self._service.swept.freeze()
                 return Fate.PASS
+            case Fault.CUT:
+                return Fate.CUT_HOP
+            case Fault.SWALLOW:
+                return Fate.SWALLOW_HOP
+            case Fault.DELAY:
+                await asyncio.sleep(_DELAY_S)
+                return Fate.PASS
             case _:
                 assert_never(fault)
 
@@ -173,10 +189,16 @@ class Rig:
                     self._service.swept.thaw()
                     behind = await self._produce(CHARGED)
                     await self._drained(behind)
+            case Fault.CUT | Fault.SWALLOW | Fault.DELAY:
+                await self._drained(await self._produce(CHARGED))
+                # Dead connections would go on failing one by one, in the ways of the records that follow.
+                await self._service.swept.kill_and_wait()
+                behind = await self._produce(CHARGED)
+                self._service.start()
             case _:
                 assert_never(fault)
         await self._drained(behind)
-        return {behind: CHARGED.expected}
+        return dict.fromkeys(range(offset + 1, behind + 1), CHARGED.expected)
 
     @contextlib.asynccontextmanager
     async def _standby(self) -> AsyncIterator[None]:
@@ -229,6 +251,11 @@ class Rig:
                 _QUIET_TIMEOUT_S,
                 "Temporal's connection has just fallen silent",
             )
+
+
+def opened(stack: Devstack) -> dict[Hop, Opened]:
+    """What the wire of a sweep opens: Kafka's TLS hides ten questions a second from it that bring nothing and change nothing."""
+    return {Hop.KAFKA: Opened.kafka(stack.kafka.certificates)}
 
 
 def servers(stack: Devstack, listener: ProxiedListener | None) -> tuple[dict[Hop, int], dict[Hop, int]]:

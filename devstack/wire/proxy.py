@@ -19,6 +19,7 @@ from typing import Final, Self, assert_never
 from devstack.errors import DevstackError
 from devstack.ports import release_port, reserve_port
 from devstack.wire.framing import Cutter, FramingError, Http2Cutter, Message, MySQLCutter, TlsCutter
+from devstack.wire.opened import Opened
 
 _READ_BYTES: Final = 64 * 1024
 _RESET_WHEN_CLOSED: Final = struct.pack("ii", 1, 0)
@@ -39,7 +40,8 @@ class Fate(StrEnum):
 
     PASS = "pass"  # noqa: S105  # no password: it is passed on, and everything goes on as if there had only been a delay
     CUT = "cut"  # it is dropped, and every connection there is ends; new ones are passed on
-    SWALLOW = "swallow"  # it is dropped, and so is whatever comes on the connections there are, which stay open
+    CUT_HOP = "cut hop"  # the same, but only the connections of its own hop end
+    SWALLOW_HOP = "swallow hop"  # it is dropped, and so is whatever comes on its hop's connections, which stay open
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,17 @@ class Wire:
     Args:
         servers: the port of 127.0.0.1 of each server behind a proxy.
         ports: where the proxies listen, for those that cannot be anywhere: Kafka's brokers tell clients their own address.
+        opened: the hops whose TLS the proxy opens. The others carry theirs from end to end.
     """
 
-    def __init__(self, servers: Mapping[Hop, int], ports: Mapping[Hop, int] | None = None) -> None:
+    def __init__(
+        self,
+        servers: Mapping[Hop, int],
+        ports: Mapping[Hop, int] | None = None,
+        opened: Mapping[Hop, Opened] | None = None,
+    ) -> None:
         self._servers = dict(servers)
+        self._opened = dict(opened or {})
         self._given_ports = dict(ports or {})
         self.ports: dict[Hop, int] = {}
         self._listeners: list[asyncio.Server] = []
@@ -116,7 +125,8 @@ class Wire:
         for hop in self._servers:
             port = self._given_ports.get(hop) or reserve_port()
             self.ports[hop] = port
-            self._listeners.append(await asyncio.start_server(self._server_of(hop), "127.0.0.1", port))
+            tls = self._opened[hop].listening() if hop in self._opened else {}
+            self._listeners.append(await asyncio.start_server(self._server_of(hop), "127.0.0.1", port, **tls))
         return self
 
     async def __aexit__(
@@ -184,8 +194,10 @@ class Wire:
 
     async def _serve(self, hop: Hop, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until both sides have ended it."""
+        opened = self._opened.get(hop)
+        tls = opened.connecting() if opened is not None else {}
         try:
-            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._servers[hop])
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._servers[hop], **tls)
         except OSError:
             _reset(writer)
             return
@@ -194,7 +206,7 @@ class Wire:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the server runs every connection in a task
         link = self._links[task] = Link(hop, writer, server_writer)
-        to_server, to_client = _cutters(hop)
+        to_server, to_client = _cutters(hop) if opened is None else opened.cutters()
         try:
             async with asyncio.TaskGroup() as pumps:
                 pumps.create_task(self._pump(link, to_server, reader, server_writer))
@@ -223,7 +235,10 @@ class Wire:
                 await writer.drain()
             if not link.is_cut and not link.is_muted:
                 writer.write(cutter.rest)
-                writer.write_eof()
+                if writer.can_write_eof():
+                    writer.write_eof()
+                else:  # TLS knows no half of an end
+                    writer.close()
         except OSError:
             _reset(writer)
 
@@ -260,19 +275,20 @@ class Wire:
         finally:
             self._gate.set()
         # The event only wakes those who wait, so none of them has gone on yet.
-        self._carry_out(fate)
+        self._carry_out(fate, trap.boundary.hop)
         trap.sprung.set_result(None)
         return fate is Fate.PASS
 
-    def _carry_out(self, fate: Fate) -> None:
+    def _carry_out(self, fate: Fate, hop: Hop) -> None:
         match fate:
             case Fate.PASS:
                 pass
             case Fate.CUT:
                 self.cut()
-            case Fate.SWALLOW:
-                for link in self._links.values():
-                    link.is_muted = True
+            case Fate.CUT_HOP:
+                self.cut(hop)
+            case Fate.SWALLOW_HOP:
+                self.mute(hop)
             case _:
                 assert_never(fate)
 
@@ -293,8 +309,9 @@ def _cutters(hop: Hop) -> tuple[Cutter, Cutter]:
 def _reset(writer: asyncio.StreamWriter) -> None:
     """End a connection as its other half ended: by a reset."""
     connection = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
+    if connection is not None:  # a connection with TLS that has ended already has none
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
     writer.transport.abort()
 
 

@@ -89,7 +89,7 @@ async def test_what_is_swallowed_never_arrives_and_the_connection_stays(server: 
     behind, wire = server
 
     async def act() -> Fate:
-        return Fate.SWALLOW
+        return Fate.SWALLOW_HOP
 
     async with connected(wire) as (_, writer):
         wire.open_window()
