@@ -9,8 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from recharge import instruments
 from recharge.telemetry import Reading
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Health:
         self._stop = stop
         self._expected = list(expected)
         self._sources: dict[str, Source] = {}
+        self._was_stalled = False
 
     def add(self, name: str, source: Source) -> None:
         """One of the expected halves has begun."""
@@ -64,8 +69,14 @@ class Health:
                 yield from source.parts()
 
     def stalled(self) -> list[str]:
-        """The loops that do not turn."""
-        return [problem for source in self._sources.values() if (problem := source.stalled()) is not None]
+        """The loops that do not turn. The log tells it once, since whoever asks restarts the process for it."""
+        problems = [problem for source in self._sources.values() if (problem := source.stalled()) is not None]
+        if problems and not self._was_stalled:
+            _log.error("a loop hangs; a restart helps, and whoever mends it needs this line", problems=problems)
+        elif self._was_stalled and not problems:
+            _log.info("every loop turns again")
+        self._was_stalled = bool(problems)
+        return problems
 
     def readings(self) -> Iterator[Reading]:
         """Every gauge of this process but for that of its build."""

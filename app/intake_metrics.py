@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from app.health import Part
+from app.standstill import where_it_waits
 from ingest.ingester import Ingester
 from ingest.standing import IntakeStanding, PartitionStanding, PauseReason
 from recharge import instruments, limits
@@ -27,7 +28,9 @@ class IntakeSource:
         stalled_s = self._ingester.standing.stalled_s
         if stalled_s < limits.LOOP_STALLED_S:
             return None
-        return f"the intake's loop has not come round for {stalled_s:.0f} s"
+        told = f"the intake's loop has not come round for {stalled_s:.0f} s"
+        task = self._ingester.task
+        return told if task is None else f"{told}; it waits in {where_it_waits(task)}"
 
     def readings(self) -> Iterator[Reading]:
         """The gauges of the intake and of each partition that is ours."""

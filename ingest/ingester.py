@@ -34,6 +34,12 @@ class Ingester:
         self._outage = Outage(_log, "Kafka cannot be used; waiting for it", "Kafka can be used again")
         self._membership_now: Membership | None = None
         self._problem: str | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    @property
+    def task(self) -> asyncio.Task[object] | None:
+        """The task that reads and commits, from the beginning of `run` on."""
+        return self._task
 
     @property
     def standing(self) -> IntakeStanding:
@@ -49,6 +55,7 @@ class Ingester:
         Raises:
             KafkaProblem, StarterProblem: waiting cannot help; the message says in one line what to do.
         """
+        self._task = asyncio.current_task()
         await unless(stop, self._starter.check())
         tries = 0
         while not stop.is_set():

@@ -91,6 +91,7 @@ class AssignedPartition:
         self._committed_changes = -1
         self._commits_tried: set[Commit] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._moved_on_s = time.monotonic()
 
     # --- Reading ------------------------------------------------------------------------------------------------------
 
@@ -119,13 +120,22 @@ class AssignedPartition:
         told: dict[str, object] = {"partition": self.number, "final_distance": self.progress.final_distance}
         if (blocking := self.blocking) is not None:
             told["blocked_by"] = blocking.input.workflow_id
-            told["blocked_s"] = round(time.monotonic() - blocking.read_at_s, 1)
+            told["blocked_s"] = round(self.blocked_s, 1)
         return told
 
     @property
     def blocking(self) -> OpenRecord | None:
         """The record at the commit offset, where it is one that has to be carried out."""
         return self._open.get(self.progress.commit_offset)
+
+    @property
+    def blocked_s(self) -> float:
+        """For how long the record at the commit offset has kept it there; 0 where there is none.
+
+        Not since it was read: behind a slow record, or one that waited for hours, hundreds may have been read long ago.
+        """
+        blocking = self.blocking
+        return 0.0 if blocking is None else time.monotonic() - max(blocking.read_at_s, self._moved_on_s)
 
     def read_no_more(self, because: StopReason) -> None:
         """Carry out what was read, and read nothing beyond it."""
@@ -198,7 +208,10 @@ class AssignedPartition:
     def final(self, offset: int) -> None:
         """Note that a started record became final: its successors may start, and the commit offset may move."""
         self._lanes.final(offset)
+        before = self.progress.commit_offset
         self.progress.final(offset)
+        if self.progress.commit_offset != before:
+            self._moved_on_s = time.monotonic()
         self._open_bytes -= self._open.pop(offset).kafka.size_bytes
 
     def stop(self, because: StopReason, *, may_commit: bool) -> None:
@@ -216,7 +229,7 @@ class AssignedPartition:
             end,
             progress.open_count,
             progress.final_distance,
-            0.0 if blocking is None else time.monotonic() - blocking.read_at_s,
+            self.blocked_s,
             0.0 if blocking is None else max(0.0, time.time() - blocking.kafka.timestamp_ms / 1000),
             self._stopped,
         )

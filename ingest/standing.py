@@ -35,7 +35,7 @@ class PartitionStanding:
     open_records: int
     final_distance: int
     blocked_s: float
-    """For how long the record at the commit offset has been known; 0 where there is none."""
+    """For how long the record at the commit offset has kept it there; 0 where there is none."""
     oldest_record_s: float
     """Its age by its own timestamp."""
     stopped: StopReason | None

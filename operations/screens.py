@@ -47,6 +47,9 @@ def show_list(out: Console, found: Sequence[Waiting], discretion: Discretion, we
         out.print(plain(f"  {each.operation_type or 'record'} {money}, {numbers}"), soft_wrap=True)
         out.print(plain(f"  why: {discretion.text(each.reason)}"), soft_wrap=True)
         out.print(plain(f"  the provider last said: {discretion.text(each.last_said) or 'nothing'}"), soft_wrap=True)
+        if each.lookup_said is not None:
+            told = discretion.text(each.call_said) or "nothing"
+            out.print(plain(f"  that was to a look-up; of the call it was heard: {told}"), soft_wrap=True)
         out.print(plain(f"  {waiting.command(each)}"), soft_wrap=True)
         _print_link(out, None if web_ui is None else web_ui.link(each.workflow_id), indent="  ")
 

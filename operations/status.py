@@ -10,7 +10,7 @@ from temporalio.service import RPCError
 
 from activities.ledger import LedgerError, LedgerNotMigrated, Reports, Standing, Trouble, Waiting
 from ingest.kafka import Cluster, Edge, GroupMember
-from ingest.kafka_words import KafkaProblem
+from ingest.kafka_words import KafkaProblem, offset_gone
 from ingest.pause import Pause
 from operations.pollers import Poller, queues
 from operations.runs import Run, newest_run
@@ -51,6 +51,8 @@ class PartitionStatus:
     end: int
     lag: int
     blocker: Blocker | None
+    stands_still: str | None = None
+    """Why nothing of it is read until a person does something, and what; None where Kafka holds the record at the commit offset."""
     final_distance: int | None = None
     """Offsets from the commit offset to the highest final record; None where the ledger could not be asked."""
 
@@ -92,6 +94,7 @@ class _Offsets:
     partition: int
     committed: int | None
     next_offset: int
+    begin: int
     end: int
 
 
@@ -123,9 +126,22 @@ async def gather(
         if workflow_id is not None and "ledger" not in status.problems:
             blocker = _blocker(workflow_id, standing.get(each.partition), runs.get(workflow_id))
         lag = max(0, each.end - each.next_offset)
+        gone = _gone(kafka, each) if blocker is None else None
         distance = distances.get(each.partition)
-        status.partitions.append(PartitionStatus(each.partition, each.committed, each.end, lag, blocker, distance))
+        status.partitions.append(
+            PartitionStatus(each.partition, each.committed, each.end, lag, blocker, gone, distance)
+        )
     return status
+
+
+def _gone(kafka: KafkaSettings, at: _Offsets) -> str | None:
+    """What the intake's log says of a partition that does not hold its committed offset.
+
+    One whose record was begun before Kafka deleted it does not stand still: it waits for that record.
+    """
+    if at.begin <= at.next_offset <= at.end:
+        return None
+    return str(offset_gone(kafka, at.partition, at.next_offset, at.begin, at.end))
 
 
 async def _in_time(part: str, asking: Awaitable[T], status: Status) -> T | None:
@@ -151,7 +167,8 @@ async def _offsets(kafka: KafkaSettings, status: Status) -> list[_Offsets]:
         return []
     found = {number: offset for number, (offset, _) in committed.items()}
     return [
-        _Offsets(number, found.get(number), found.get(number, begins[number]), ends[number]) for number in partitions
+        _Offsets(number, found.get(number), found.get(number, begins[number]), begins[number], ends[number])
+        for number in partitions
     ]
 
 
@@ -271,6 +288,7 @@ def _partition(each: PartitionStatus) -> dict[str, Json]:
         "blocked_by": None if blocker is None else blocker.workflow_id,
         "blocked_state": None if blocker is None or blocker.state is None else blocker.state.value,
         "blocked_s": None if blocker is None or blocker.age_s is None else round(blocker.age_s, 3),
+        "stands_still": each.stands_still,
         "final_distance": each.final_distance,
         "is_at_final_distance": each.is_at_final_distance,
         "blocked_workflow": None if blocker is None or blocker.run is None else blocker.run.status,

@@ -15,6 +15,7 @@ from operations.pollers import Poller
 from operations.screens import plain, show_list
 from operations.status import PartitionStatus, Status
 from operations.telling import Discretion, age
+from recharge import limits
 from recharge.text import printable
 
 
@@ -50,6 +51,9 @@ def show_status(out: Console, status: Status, discretion: Discretion) -> None:
         table.add_row(*map(str, numbers), plain(_blocked(each)))
     if status.partitions:
         out.print(table)
+    for each in status.partitions:
+        if each.stands_still is not None:
+            out.print(Text(printable(each.stands_still), "bold red"), soft_wrap=True)
     counts = [f"{state} {count}" for state, count in status.states.items() if count]
     out.print("records: " + (", ".join(counts) or "none"))
     if status.waiting:
@@ -78,10 +82,12 @@ def _processes(out: Console, status: Status) -> None:
 
 
 def _worker(each: Poller) -> str:
-    """One worker, its build where it has one, and whether it gets work."""
+    """One worker, its build where it has one, whether it gets work, and where it may be dead since when."""
     told = [] if each.build_id is None else [f"build {each.build_id}"]
     if not each.is_current:
         told.append("not current, gets no work")
+    if each.last_seen_s > limits.POLL_LASTS_S:
+        told.append(f"last seen {age(each.last_seen_s)} ago")
     return printable(f"{each.identity} ({', '.join(told)})" if told else each.identity)
 
 
@@ -116,9 +122,9 @@ def _intake_and_provider(out: Console, status: Status, discretion: Discretion) -
 def _blocked(each: PartitionStatus) -> str:
     blocker = each.blocker
     if blocker is None:
-        return ""
+        return "" if each.stands_still is None else "it stands still, see below"
     state = "not begun" if blocker.state is None else blocker.state.value
-    since = "" if blocker.age_s is None else f" for {age(blocker.age_s)}"
+    since = "" if blocker.age_s is None else f", begun {age(blocker.age_s)} ago"
     ended = (
         f"; its workflow is {blocker.run.status}: recharge resolve" if blocker.run and blocker.run.ended_early else ""
     )

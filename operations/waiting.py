@@ -20,6 +20,8 @@ def as_json(waiting: Waiting, discretion: Discretion, web_ui: WebUi | None = Non
         "state": waiting.state.value,
         "reason": discretion.text(waiting.reason),
         "last_said": discretion.text(waiting.last_said),
+        "call_said": discretion.text(waiting.call_said),
+        "lookup_said": discretion.text(waiting.lookup_said),
         "operation_type": waiting.operation_type,
         "donor": discretion.phone(waiting.donor),
         "receiver": discretion.phone(waiting.receiver),

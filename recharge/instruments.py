@@ -53,7 +53,7 @@ PARTITION_BLOCKED = Instrument(
     "recharge_partition_blocked_seconds",
     Kind.GAUGE,
     Of.INTAKE,
-    "For how long the record at the commit offset has been known here without becoming final; 0 where there is none. "
+    "For how long the record at the commit offset has kept it there; 0 where there is none. "
     "Which record it is, says recharge_partition_commit_offset.",
     ("partition",),
 )

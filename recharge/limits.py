@@ -311,6 +311,9 @@ READY_LOOK_TIMEOUT_S = 4.0
 """How often a worker asks Temporal and the ledger whether it can work, and how long an answer may take. Below READY_SILENCE_S together, so
 that both halves of the service tell the same in the same time."""
 
+POLL_LASTS_S = 75.0
+"""One poll of a task queue, at most, with what it takes to begin the next. A worker that was not seen for longer may be dead."""
+
 POLLER_SEEN_S = 180.0
 """Temporal lists who polls a queue, and when it did so last. A poll takes a minute at most, and one in a few goes another way inside."""
 
@@ -459,6 +462,7 @@ _check(
     "a worker must have asked before its last answer is too old",
 )
 _check(KAFKA_CALL_TIMEOUT_S * 2 < LOOP_STALLED_S, "a loop that waits for Kafka must not be taken for one that hangs")
+_check(POLL_LASTS_S < POLLER_SEEN_S, "a worker must be told as not seen before it is told no more")
 _check(KAFKA_POLL_S < KAFKA_HEARTBEAT_INTERVAL_S, "a poll must be over before the next heartbeat is due")
 _check(START_RETRY_FIRST_S <= START_RETRY_MAX_S, "the wait for a server must widen towards its limit")
 _check(

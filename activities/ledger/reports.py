@@ -54,8 +54,10 @@ class Waiting:
     state: State
     reason: str
     """Why it waits."""
-    last_said: str | None
-    """What the provider last said about it, in an answer or in a look-up."""
+    call_said: str | None
+    """What became of its newest call, in the provider's words where there are any."""
+    lookup_said: str | None
+    """What the provider said to its newest look-up; None where none was answered."""
     operation_type: str | None
     donor: str | None
     receiver: str | None
@@ -64,6 +66,11 @@ class Waiting:
     created_at: datetime
     waits_since: datetime
     waits_s: float
+
+    @property
+    def last_said(self) -> str | None:
+        """What the provider last said about it, to a look-up or to the call."""
+        return self.call_said if self.lookup_said is None else self.lookup_said
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +208,12 @@ async def _waiting(connection: AsyncConnection, row: RowMapping, now: datetime) 
     workflow_id = row["workflow_id"]
     attempt = await _newest(connection, attempts, workflow_id)
     lookup = await _newest(connection, lookups, workflow_id)
-    last_said = lookup["said"] if lookup is not None else attempt["error"] if attempt is not None else None
     return Waiting(
         workflow_id=workflow_id,
         state=State(row["state"]),
         reason=await _reason(connection, row, attempt),
-        last_said=last_said,
+        call_said=None if attempt is None else attempt["error"],
+        lookup_said=None if lookup is None else lookup["said"],
         operation_type=row["operation_type"],
         donor=row["account_donor"],
         receiver=row["account_receiver"],

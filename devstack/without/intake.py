@@ -11,6 +11,7 @@ _LEDGER: Final = "tests/integration/test_ledger.py::test_"
 _INTAKE: Final = "tests/integration/test_ingest.py::test_"
 _HELD: Final = "tests/integration/test_ingest_held.py::test_"
 _OFFSETS: Final = "tests/integration/test_intake_offsets.py::test_"
+_LIVE: Final = "tests/integration/test_alerts_live_long.py::test_"
 
 INTAKE: Final = (
     slow(
@@ -182,6 +183,14 @@ INTAKE: Final = (
         "ingest.consumer.Membership._stop_out_of_range",
         returning(weakened_intake.read_on_elsewhere),
         f"{_HELD}a_committed_offset_that_the_topic_does_not_hold_stops_its_partition_alone",
+    ),
+    slow(
+        "poll-ends",
+        "every wait has an end",
+        "a poll waits for as long as a rebalance lasts, and the intake's loop hangs in it",
+        "ingest.kafka.reader.RecordReader.poll",
+        returning(weakened_intake.polls_without_end),
+        f"{_LIVE}a_loop_that_hangs",
     ),
     slow(
         "retention-alarm",

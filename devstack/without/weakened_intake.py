@@ -5,10 +5,12 @@ import base64
 import copy
 from typing import Any
 
+from aiokafka.errors import NoOffsetForPartitionError
 from temporalio.client import WorkflowFailureError
 from temporalio.common import WorkflowIDReusePolicy
 
 from ingest.kafka import Edge
+from ingest.kafka.reader import as_kafka_record
 from ingest.patience import DeletedError
 from recharge.contract import Position, RechargeResult
 from recharge.outcome import State
@@ -123,6 +125,16 @@ def commits_by_itself(init: Any, self: Any, *arguments: Any) -> None:
     init(self, *arguments)
     self._consumer._enable_auto_commit = True
     self._consumer._auto_commit_interval_ms = 50
+
+
+async def polls_without_end(_: Any, self: Any, partitions: Any, *, records_max: int, timeout_s: float) -> Any:
+    """A poll lasts as long as aiokafka waits in it: in a rebalance for ever."""
+    named = [self._at(partition) for partition in partitions or (2**31 - 1,)]
+    try:
+        found = await self._consumer.getmany(*named, timeout_ms=round(timeout_s * 1000), max_records=records_max)
+    except NoOffsetForPartitionError:
+        return {}
+    return {at.partition: [as_kafka_record(record) for record in records] for at, records in found.items()}
 
 
 class _NotSought:

@@ -1,8 +1,8 @@
 """The alerts and the dashboard of deploy/ on a real Prometheus that reads the real processes, and what the runbook says to do then.
 
-Every alert that can be provoked in bounded time is provoked here, by its own expression; how long a trouble has to last before it is
-told (`for:`) is left out. `NOT_PROVOKED` names the others. That each also stays quiet where nothing is wrong, and after how long it
-fires, is tested by promtool with deploy/prometheus/alerts_test.yml.
+Every alert is provoked here, or in test_alerts_live_long.py, by its own expression; how long a trouble has to last before it is told
+(`for:`) is left out. That each also stays quiet where nothing is wrong, and after how long it fires, is tested by promtool with
+deploy/prometheus/alerts_test.yml.
 """
 
 import asyncio
@@ -18,16 +18,13 @@ from devstack.simulator.client import Rule
 from devstack.simulator.faults import RequestKind
 from devstack.stack import Devstack
 from tests.conftest import SiteMaker
-from tests.support.alerting import WHO, panels, rules, says, until_firing, until_quiet, until_seen
+from tests.support.alerting import WHO, answers, looks, panels, rules, says, until_firing, until_quiet, until_seen
 from tests.support.http import Ports, listening
 from tests.support.records import value
 from tests.support.service import Service, killed, logged_by
 
-NOT_PROVOKED = {
-    "RechargeStalled": "a loop that hangs is a defect of ours, and the product has no hook to make one",
-    "RechargePartitionBlocked": "its quarter of an hour stands in the expression, and is longer than a test may take",
-}
-"""Alerts that fire in promtool's tests alone, and why."""
+WITHOUT_A_COMMAND = "RechargeProviderSlow"
+"""Its entry names a panel of the dashboard."""
 
 LOOKUP = {
     "RECHARGE_PROVIDER__DUPLICATE_PROTECTION": "lookup",
@@ -45,22 +42,28 @@ async def service(stack: Devstack, make_site: SiteMaker, client: Client) -> Asyn
     await stack.simulator.client.clear_rules()
 
 
-def test_the_alerts_that_are_not_provoked_are_named() -> None:
-    provoked = {
+def named_in_calls_of(function: str) -> set[str]:
+    """The alerts that these tests name in calls of one function."""
+    return {
         name
         for file in Path(__file__).parent.glob("test_alerts_live*.py")
-        for name in re.findall(r"until_firing\(([^)]*)\)", file.read_text(encoding="utf-8"))
-        for name in re.findall(r'"(Recharge\w+)"', name)
+        for arguments in re.findall(rf"\b{function}\(([^)]*)\)", file.read_text(encoding="utf-8"))
+        for name in re.findall(r'"(Recharge\w+)"', arguments)
     }
-    assert provoked.isdisjoint(NOT_PROVOKED)
-    assert provoked | NOT_PROVOKED.keys() == {rule["alert"] for rule in rules()}
+
+
+def test_every_alert_is_provoked_and_the_commands_of_its_runbook_entry_are_run_beside_it() -> None:
+    alerts = {rule["alert"] for rule in rules()}
+    assert named_in_calls_of("until_firing") == alerts
+    assert named_in_calls_of("answers") == alerts - {WITHOUT_A_COMMAND}
+    assert [alert for alert in alerts if not looks(alert)] == [WITHOUT_A_COMMAND]
 
 
 async def test_the_dashboard_shows_and_the_alerts_tell_what_is_wrong_and_the_runbooks_commands_answer(
     service: Service, prometheus: Prometheus, ports: Ports
 ) -> None:
     site, provider = service.site, service.stack.simulator.client
-    _, doubted, _, tried, held, ended = (service.workflow_id(partition, 0) for partition in range(6))
+    refused, doubted, _, tried, held, ended = (service.workflow_id(partition, 0) for partition in range(6))
     await provider.set_rules(
         *(Rule("status:401", reference=each) for each in (tried, held, ended)),
         Rule("status:503", on=RequestKind.LOOKUP, prefix=f"{site.source}:"),
@@ -87,18 +90,29 @@ async def test_the_dashboard_shows_and_the_alerts_tell_what_is_wrong_and_the_run
 
     assert not [rule for rule in await prometheus.alert_rules() if rule.health != "ok"]
     assert not [panel.title for panel in panels() if not await prometheus.query(panel.expression)]
-    status, waiting, of_doubt = await asyncio.gather(
-        says(service, "status"), says(service, "resolve", "--list"), says(service, "show", doubted)
-    )
-    assert "intake: paused by Ann since 20" in status
-    assert "not_charged, newest: 401 Unauthorized" in status
-    assert "the provider last said: " in waiting
-    assert all(f"recharge resolve {each} --charged|--not-charged|--skip" in waiting for each in (doubted, held))
-    assert "Look-ups" in of_doubt
+    told = await answers(
+        service,
+        "RechargeTwoReleases", "RechargeLaneHeld", "RechargeIntakePaused", "RechargeInDoubt", "RechargeDoubtHorizonNear",
+        "RechargeHeld", "RechargeProviderTrouble", "RechargeUnknownOutcomes", "RechargeManyRefused",
+        record={"RechargeLaneHeld": ended, "RechargeDoubtHorizonNear": doubted, "RechargeManyRefused": refused},
+    )  # fmt: skip
+    assert "(build 2, not current, gets no work)" in told["RechargeTwoReleases"]
+    assert "intake: paused by Ann since 20" in told["RechargeIntakePaused"]
+    assert "not_charged, newest: 401 Unauthorized" in told["RechargeProviderTrouble"]
+    for alert, each in (("RechargeInDoubt", doubted), ("RechargeUnknownOutcomes", doubted), ("RechargeHeld", held)):
+        assert f"recharge resolve {each} --charged|--not-charged|--skip" in told[alert]
+    assert "of the call it was heard: 500 Internal Server Error" in told["RechargeUnknownOutcomes"]
+    assert "503 Service Unavailable" in told["RechargeDoubtHorizonNear"].partition("Look-ups")[2]
+    assert f"{ended} (retrying, begun" in told["RechargeLaneHeld"]
+    assert "its workflow is terminated: recharge resolve" in told["RechargeLaneHeld"]
     assert logged_by(running, "lane is held: the workflow ended without a final state", workflow_id=ended)
+    assert refused in told["RechargeManyRefused"]
+    assert "422 Unprocessable" in told["RechargeManyRefused"]
 
     second.kill()
     await says(service, "resume", *WHO)
     await until_firing(prometheus, "RechargeDown")
+    left = await answers(service, "RechargeDown")
+    assert re.search(r"workers: \d poll: .*\nintakes: 1 in the group", left["RechargeDown"])
     await until_quiet(prometheus, "RechargeIntakePaused")
     await killed([running, second])

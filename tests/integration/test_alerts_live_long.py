@@ -1,6 +1,7 @@
-"""The other alerts that can be provoked in bounded time, by the same means as in test_alerts_live.py. Run by hand: some take a minute."""
+"""The other alerts, by the same means as in test_alerts_live.py. Run by hand: some take a minute, and one a quarter of an hour."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,11 +17,11 @@ from devstack.simulator.client import Rule
 from devstack.stack import Devstack
 from devstack.wire.disturbed import DisturbedWire
 from devstack.wire.proxy import Hop
+from recharge import limits
 from recharge.outcome import Action
 from tests.conftest import SiteMaker
-from tests.support.alerting import WHO, says, until_firing, until_quiet, until_seen
-from tests.support.command import ask
-from tests.support.http import Ports, listening, problems, until_ready
+from tests.support.alerting import WHO, answers, panels, says, until_firing, until_quiet, until_seen
+from tests.support.http import Ports, get, listening, until_problems, until_ready
 from tests.support.intake import FINAL_TIMEOUT_S
 from tests.support.records import value
 from tests.support.service import Service, killed, logged_by, until_logged
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.long
 
 SLOW_S = 11
 LOCKED_S = 2
+BLOCKING_S = 15 * 60
 DAYS_4_MS = 4 * 24 * 3600 * 1000
 
 
@@ -53,18 +55,20 @@ async def test_what_the_intake_cannot_go_on_with(service: Service, prometheus: P
     await until_seen(prometheus, 'recharge_partition_lag_offsets{partition="2"} == 700', 1)
     await service.send(2, *[value()] * 700)
     await until_firing(prometheus, "RechargePartitionStopped", "RechargeRetentionNear", "RechargeLagGrows")
+    told = await answers(service, "RechargePartitionStopped", "RechargeRetentionNear", "RechargeLagGrows")
     (line,) = logged_by(running, "partition stands still")
-    assert "out_of_range" in line
-    status = await says(service, "status")
-    assert f"{service.workflow_id(1, 0)} (in_doubt for" in status
-    assert "1400" in status
+    assert line["out_of_range"] in told["RechargePartitionStopped"]
+    assert f"{service.workflow_id(1, 0)} (in_doubt, begun" in told["RechargeRetentionNear"]
+    assert "│ 1400 │" in told["RechargeLagGrows"]
 
+    newest = service.workflow_id(3, 4)
     await service.send(3, *[value(simulate=["status:404"])] * 6)
     await until_firing(prometheus, "RechargeIntakePausedItself")
-    status = await says(service, "status")
+    told = await answers(service, "RechargeIntakePausedItself", record=newest)
+    status, _, of_newest = told["RechargeIntakePausedItself"].partition("asks for")
     assert "404" in status
-    assert service.workflow_id(3, 4) in status
-    assert "404 Not Found" in await says(service, "show", service.workflow_id(3, 4))
+    assert newest in status
+    assert "404 Not Found" in of_newest
     await says(service, "resume", *WHO)
     await until_quiet(prometheus, "RechargeIntakePausedItself")
     await killed([running])
@@ -109,9 +113,11 @@ async def test_an_answer_that_contradicts_what_a_person_decided(
         await until_firing(prometheus, "RechargeContradiction")
         (line,) = logged_by(first, "an answer came after another decision and contradicts it")
         assert line["workflow_id"] == contradicted
-        shown = await says(service, "show", contradicted)
+        told = await answers(service, "RechargeContradiction", record=contradicted)
+        shown, _, audit = told["RechargeContradiction"].partition("provable")
         assert "not_charged" in shown
-        assert "late" in shown
+        assert "late answer: charged" in shown
+        assert "the statement has 2 charges of it" in audit
         await killed([first, second, ingest])
 
 
@@ -127,7 +133,14 @@ async def test_what_takes_too_long(service: Service, prometheus: Prometheus, por
     aged = f"UPDATE {table} SET updated_at = updated_at - INTERVAL 5 HOUR WHERE state = 'pending'"
     await service.stack.mysql.execute(aged)
     await until_firing(prometheus, "RechargePendingLong", "RechargeProviderSlow")
-    assert "202 Accepted" in await says(service, "show", service.workflow_id(0, 0))
+    pending = service.workflow_id(0, 0)
+    told = await answers(service, "RechargePendingLong", record=pending)
+    assert f"recharge resolve {pending} --charged|--not-charged|--skip" in told["RechargePendingLong"]
+    assert "202 Accepted" in told["RechargePendingLong"]
+    (latency,) = {
+        panel.expression for panel in panels() if panel.title == "Latency of the call" and "0.99" in panel.expression
+    }
+    assert max(each.value for each in await prometheus.query(latency)) > 10
     # Somebody else has the table for himself for a while.
     for _ in range(2):
         locking = await service.stack.mysql._connect()
@@ -135,7 +148,9 @@ async def test_what_takes_too_long(service: Service, prometheus: Prometheus, por
             await cursor.execute(f"LOCK TABLES {table} WRITE")
             await asyncio.gather(*(service.send(partition, value()) for partition in (1, 2, 3)))
             await cursor.execute(f"SELECT SLEEP({LOCKED_S})")
+            told = await answers(service, "RechargeLedgerSlow")
         locking.close()
+        assert "Waiting for table metadata lock" in told["RechargeLedgerSlow"]
     await until_firing(prometheus, "RechargeLedgerSlow")
     await killed([running])
 
@@ -156,8 +171,35 @@ async def test_partitions_that_change_hands_again_and_again(
         await other.stop()
         await until_seen(prometheus, f"recharge_rebalances_total >= {3 + 2 * joined}", 1)
     await until_firing(prometheus, "RechargeRebalances")
-    assert "recharge@" in await says(service, "status")
+    told = await answers(service, "RechargeRebalances")
+    assert re.search(r"intakes: \d in the group: recharge@\S+ at 127\.0\.0\.1", told["RechargeRebalances"])
     await killed([ingest])
+
+
+@pytest.mark.timeout(20 * 60)
+async def test_a_record_that_blocks_its_partition_for_a_quarter_of_an_hour(
+    service: Service, prometheus: Prometheus, ports: Ports
+) -> None:
+    """Partition 0 waits for a person, 1 for the provider; 2 goes on and on, and is blocked by none of its records."""
+    site = service.site
+    doubted, tried = service.workflow_id(0, 0), service.workflow_id(1, 0)
+    await service.stack.simulator.client.set_rules(Rule("status:401", reference=tried))
+    running = site.spawn("run", env=listening(ports[0]))
+    prometheus.watch("recharge", ports[:1])
+    await service.send(0, value(simulate=["charge+status:500"]))
+    await service.send(1, value())
+    await service.send(2, *[value(simulate=["charge+delay:20+ok"])] * (BLOCKING_S // 20 + 10))
+    await until_firing(prometheus, "RechargePartitionBlocked", timeout_s=BLOCKING_S + 60)
+    blocked = await prometheus.query("max by (partition) (recharge_partition_blocked_seconds) > 900")
+    assert {each.labels["partition"] for each in blocked} <= {"0", "1"}
+    told = await answers(service, "RechargePartitionBlocked", record=tried)
+    assert f"{doubted} (in_doubt, begun 15 min" in told["RechargePartitionBlocked"]
+    assert f"{tried} (retrying, begun 15 min" in told["RechargePartitionBlocked"]
+    assert "401 Unauthorized" in told["RechargePartitionBlocked"].partition("Attempts")[2]
+    await says(service, "resolve", doubted, "--charged", *WHO)
+    await service.stack.simulator.client.clear_rules()
+    await until_quiet(prometheus, "RechargePartitionBlocked", timeout_s=180)
+    await killed([running])
 
 
 # --- Servers that go away ---------------------------------------------------------------------------------------------
@@ -183,18 +225,18 @@ async def test_a_ledger_and_then_a_temporal_that_are_away(alone: Service, promet
     await alone.send(0, *[value()] * 3)
     await alone.send(1, *[value()] * 3)
     await until_firing(prometheus, "RechargeNotReady", "RechargeLedgerErrors", timeout_s=180)
-    assert "MySQL" in (await problems(ports[0]))["ledger"]
-    told = await ask("status", environment=alone.site.environment)
-    assert told.status == 1
-    assert "ledger: " in told.out
-    assert "ledger: up" not in told.out
+    told = await answers(alone, "RechargeNotReady", "RechargeLedgerErrors", port=ports[0])
+    assert re.search(r'"ledger": \{\s+"ready": false,\s+"problem": "MySQL at 127\.0\.0\.1', told["RechargeNotReady"])
+    assert re.search(r"^ledger: MySQL at 127\.0\.0\.1", told["RechargeLedgerErrors"], re.MULTILINE)
     await alone.stack.mysql.start()
     await alone.until_drained()
     await until_quiet(prometheus, "RechargeNotReady")
 
     await alone.stack.temporal.process.kill_and_wait()
     await until_firing(prometheus, "RechargeNothingWorks", "RechargeNotReady")
-    assert "Temporal" in (await problems(ports[0]))["polling"]
+    told = await answers(alone, "RechargeNothingWorks", port=ports[0])
+    assert re.search(r"^temporal: Temporal at \S+ gave no answer", told["RechargeNothingWorks"], re.MULTILINE)
+    assert "Temporal gave no answer" in told["RechargeNothingWorks"].partition('"polling"')[2]
     await alone.stack.temporal.start()
     await until_quiet(prometheus, "RechargeNothingWorks", "RechargeNotReady")
     await killed([running])
@@ -209,9 +251,43 @@ async def test_a_broker_that_is_away(alone: Service, prometheus: Prometheus, por
     await alone.stack.simulator.client.wait_for_charges(alone.workflow_id(0, 0), 1, FINAL_TIMEOUT_S)
     alone.stack.kafka.freeze()
     await until_firing(prometheus, "RechargeNothingReads", "RechargeNotReady", "RechargeCommitsFail", timeout_s=150)
-    assert "Kafka" in (await problems(ports[0]))["kafka"]
+    told = await answers(alone, "RechargeNothingReads", "RechargeCommitsFail", port=ports[0])
+    assert re.search(r"^kafka: Kafka did not|^kafka: no answer", told["RechargeCommitsFail"], re.MULTILINE)
+    assert "Kafka" in told["RechargeNothingReads"].partition('"kafka"')[2]
     await until_logged(running, "Kafka cannot be used")
+    assert logged_by(running, "offsets cannot be committed")
     alone.stack.kafka.thaw()
     await alone.until_drained(120)
     await until_quiet(prometheus, "RechargeNothingReads")
     await killed([running])
+
+
+@pytest.mark.timeout(420)
+async def test_a_loop_that_hangs(alone: Service, prometheus: Prometheus, ports: Ports) -> None:
+    """Nothing but a defect makes a loop hang: one intake waits in a rebalance for as long as aiokafka does, which is for ever where
+    the broker goes away in the middle of it. The other one's loop turns.
+    """
+    hanging = alone.site.spawn("ingest", env=listening(ports[0]), without="poll-ends")
+    turning = alone.site.spawn("ingest", env=listening(ports[1]))
+    silent = alone.site.spawn("ingest", env=listening(ports[2]))
+    for port, process in zip(ports, (hanging, turning, silent), strict=True):
+        await until_ready(port, process)
+    prometheus.watch("recharge", ports[:2])
+    await until_seen(prometheus, "recharge_stalled == 0", 2)
+    # The group waits for the silent member's session to end before it lets the fourth one in.
+    silent.freeze()
+    fourth = alone.site.spawn("ingest")
+    await until_problems(ports[0], "assignment")
+    alone.stack.kafka.freeze()
+    await until_firing(prometheus, "RechargeStalled", timeout_s=limits.LOOP_STALLED_S + 60)
+    (stalled,) = await prometheus.query("recharge_stalled == 1")
+    assert stalled.labels["instance"] == f"127.0.0.1:{ports[0]}"
+    told = await answers(alone, "RechargeStalled", port=ports[0])
+    (line,) = logged_by(hanging, "a loop hangs")
+    for said in (told["RechargeStalled"], str(line["problems"])):
+        assert "the intake's loop has not come round for 12" in said
+        assert "getmany" in said
+    assert [(await get(port, "/healthz")).status for port in ports[:2]] == [503, 200]
+    assert logged_by(turning, "a loop hangs") == []
+    alone.stack.kafka.thaw()
+    await killed([hanging, turning, silent, fourth])

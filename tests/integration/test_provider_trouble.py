@@ -190,6 +190,6 @@ async def test_status_tells_who_paused_the_intake_and_which_record_holds_a_parti
     assert partition["blocked_s"] > 0
     seen = screen(after)
     assert "intake: paused by ann since " in seen
-    assert f"{service.workflow_id(0, 0)} (in_doubt for" in seen
+    assert f"{service.workflow_id(0, 0)} (in_doubt, begun" in seen
     assert "8 offsets are final beyond it" in seen
     await running.kill_and_wait()

@@ -1,6 +1,7 @@
 """What is in flight is counted right, and what is held in memory has a limit, for each partition and for all of them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import cast
 
@@ -54,6 +55,20 @@ def partition_with(records: int, number: int = 0, size_bytes: int = 0) -> Assign
     raw = value(note="x" * size_bytes)
     partition.take_in([KafkaRecord(number, offset, 0, b"key", raw, ()) for offset in range(records)], records)
     return partition
+
+
+def test_a_record_blocks_since_it_came_to_the_commit_offset_and_not_since_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    partition, now = partition_with(3), time.monotonic
+    assert [partition.start_next() is not None for _ in range(3)] == [True] * 3
+    monkeypatch.setattr(time, "monotonic", lambda: now() + 1000)
+    partition.final(1)
+    assert partition.standing(None).blocked_s == pytest.approx(1000, abs=60)
+    partition.final(0)
+    assert partition.blocked_s < 60
+    partition.final(2)
+    assert partition.blocked_s == 0
 
 
 async def until_nothing_is_in_flight(membership: Membership) -> None:

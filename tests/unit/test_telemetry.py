@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from app.exposition import Exposition
 from app.health import Health, Part, health_answer, ready_answer
+from app.standstill import where_it_waits
 from recharge import instruments, telemetry
 from recharge.instruments import INSTRUMENTS
 from recharge.telemetry import Instrument, Kind, Of, Reading
@@ -160,10 +162,33 @@ def test_a_process_is_ready_only_while_all_that_it_expects_is_there_and_it_is_no
     assert not ready_answer(health)[0]
 
 
-def test_a_process_whose_loop_does_not_turn_is_not_healthy() -> None:
+def test_a_process_whose_loop_does_not_turn_is_not_healthy_and_its_log_tells_it_once() -> None:
     half = Half()
     health = Health(asyncio.Event(), ["worker"])
     health.add("worker", half)
     half.hangs = "it hangs"
-    assert health_answer(health) == (False, {"healthy": False, "problems": ["it hangs"]})
-    assert Reading(instruments.STALLED, 1.0) in list(health.readings())
+    with structlog.testing.capture_logs() as logs:
+        assert health_answer(health) == (False, {"healthy": False, "problems": ["it hangs"]})
+        assert Reading(instruments.STALLED, 1.0) in list(health.readings())
+        half.hangs = None
+        assert health_answer(health)[0]
+    assert [(line["log_level"], line.get("problems")) for line in logs] == [("error", ["it hangs"]), ("info", None)]
+
+
+async def test_where_a_task_waits_is_told_by_the_names_and_lines_of_its_calls() -> None:
+    waited = asyncio.Event()
+
+    class Reader:
+        async def poll(self) -> None:
+            await waited.wait()
+
+    async def work() -> None:
+        await Reader().poll()
+
+    task: asyncio.Task[object] = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    told = where_it_waits(task)
+    assert re.fullmatch(r"\S+work:\d+ > \S+Reader\.poll:\d+ > Event\.wait:\d+", told), told
+    waited.set()
+    await task
+    assert where_it_waits(task) == ""
