@@ -7,8 +7,10 @@ import asyncio
 from collections import deque
 from contextlib import AsyncExitStack
 
+import pytest
+
 from devstack.stack import Devstack
-from devstack.sweep.rig import Outcome, Rig, servers
+from devstack.sweep.rig import Fault, Outcome, Rig, servers
 from devstack.sweep.scenarios import CHARGED, PROFILE
 from devstack.wire.proxy import Boundary, Hop, Wire
 from tests.conftest import SiteMaker
@@ -47,3 +49,17 @@ async def test_a_service_killed_at_any_message_from_the_attempt_to_the_final_sta
     assert any("by lookup" in end for end in ends), "some died with a charge that they had not heard of"
     assert any("attempts: 2" in end for end in ends), "some died before the request had left"
     assert any("by answer, attempts: 1" in end for end in ends), "some died after the answer was in the ledger"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.SWALLOW, Fault.DELAY])
+async def test_a_service_whose_connection_fails_around_the_answer_charges_once_and_goes_on(
+    stack: Devstack, make_site: SiteMaker, fault: Fault
+) -> None:
+    async with Wire(*servers(stack, None)) as wire:
+        rig = Rig(stack, await make_site("sw", profile=PROFILE), wire, opens_at=Hop.PROVIDER)
+        last = (await rig.count(CHARGED))[Hop.PROVIDER]
+        outcomes = [await rig.crash(CHARGED, Boundary(Hop.PROVIDER, last - back), fault) for back in range(4)]
+    assert not [outcome for outcome in outcomes if outcome.problems]
+    ends = {outcome.told for outcome in outcomes if outcome.is_reached}
+    assert any("by lookup, attempts: 1, POSTs: 1" in end for end in ends), "some charges were not heard of at once"
