@@ -19,8 +19,10 @@ _MYSQL_FIRST_PACKET_BYTES_MAX: Final = 2**16
 _HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HTTP2_HEADER_BYTES: Final = 9
 _HTTP2_TYPE_AT: Final = 3
-_HTTP2_COUNTED: Final = frozenset({0, 1})
-"""DATA and HEADERS. The others (SETTINGS, PING, WINDOW_UPDATE, …) tell the application at the other end nothing."""
+_HTTP2_FLAGS_AT: Final = 4
+_HTTP2_DATA: Final = 0
+_HTTP2_HEADERS: Final = 1
+_HTTP2_END_STREAM: Final = 0x1
 
 
 class FramingError(Exception):
@@ -105,10 +107,16 @@ class MySQLCutter(TlsCutter):
 
 
 class Http2Cutter(Cutter):
-    """A connection of HTTP/2 in clear text, as Temporal's development server speaks it. The client's preface is passed on uncounted."""
+    """A connection of HTTP/2 in clear text, as Temporal's development server speaks gRPC on it.
+
+    Counted is one frame of a call in each direction: the DATA that has the request in it, upon which the server acts, and the last frame of
+    the answer, with which the client has it. The HEADERS before a request, the end of its stream behind it, and the first frames of an
+    answer make nobody do anything; nor do SETTINGS, PING or WINDOW_UPDATE. The client's preface is passed on uncounted, too.
+    """
 
     def __init__(self, *, is_client: bool) -> None:
         super().__init__()
+        self._is_client = is_client
         self._awaits_preface = is_client
 
     def _size_bytes(self, buffer: bytearray) -> int | None:
@@ -124,4 +132,7 @@ class Http2Cutter(Cutter):
         if self._awaits_preface:
             self._awaits_preface = False
             return False
-        return raw[_HTTP2_TYPE_AT] in _HTTP2_COUNTED
+        kind = raw[_HTTP2_TYPE_AT]
+        if self._is_client:
+            return kind == _HTTP2_DATA and len(raw) > _HTTP2_HEADER_BYTES
+        return kind in {_HTTP2_DATA, _HTTP2_HEADERS} and bool(raw[_HTTP2_FLAGS_AT] & _HTTP2_END_STREAM)

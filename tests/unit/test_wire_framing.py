@@ -16,7 +16,10 @@ tls_records = st.builds(
 )
 mysql_packets = st.builds(lambda body: len(body).to_bytes(3, "little") + b"\0" + body, BODIES)
 http2_frames = st.builds(
-    lambda kind, body: len(body).to_bytes(3, "big") + bytes([kind]) + b"\0\0\0\0\1" + body, st.integers(0, 9), BODIES
+    lambda kind, flags, body: len(body).to_bytes(3, "big") + bytes([kind, flags]) + b"\0\0\0\1" + body,
+    st.integers(0, 9),
+    st.sampled_from([0x0, 0x1, 0x4, 0x5]),
+    BODIES,
 )
 
 
@@ -42,11 +45,16 @@ def test_mysql_is_one_packet_of_its_own_and_then_tls(first: bytes, records: list
     assert cut(MySQLCutter(), first + b"".join(records), places) == [(each, True) for each in [first, *records]]
 
 
-@given(st.booleans(), st.lists(http2_frames), st.lists(st.integers(min_value=0)))
-def test_of_http2_only_headers_and_data_are_counted(is_client: bool, frames: list[bytes], places: list[int]) -> None:
-    preface = [PREFACE] if is_client else []
-    expected = [(PREFACE, False)] * is_client + [(frame, frame[3] in {0, 1}) for frame in frames]
-    assert cut(Http2Cutter(is_client=is_client), b"".join(preface + frames), places) == expected
+@given(st.lists(http2_frames), st.lists(st.integers(min_value=0)))
+def test_of_a_client_of_http2_the_data_that_holds_something_is_counted(frames: list[bytes], places: list[int]) -> None:
+    expected = [(PREFACE, False), *((frame, frame[3] == 0 and len(frame) > 9) for frame in frames)]
+    assert cut(Http2Cutter(is_client=True), b"".join([PREFACE, *frames]), places) == expected
+
+
+@given(st.lists(http2_frames), st.lists(st.integers(min_value=0)))
+def test_of_a_server_of_http2_the_end_of_an_answer_is_counted(frames: list[bytes], places: list[int]) -> None:
+    expected = [(frame, frame[3] in {0, 1} and frame[4] & 1 == 1) for frame in frames]
+    assert cut(Http2Cutter(is_client=False), b"".join(frames), places) == expected
 
 
 @pytest.mark.parametrize(
