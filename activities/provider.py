@@ -22,6 +22,7 @@ from activities.profiles.reading import fit_reference, one_line
 from activities.transmission import Tls, Transmission, TransportError, boottime_s
 from recharge import limits
 from recharge.outcome import LookupAnswer, Outcome
+from recharge.problem import WrongSettings
 from recharge.settings import ProviderSettings, is_loopback
 
 __all__ = ["Answer", "Call", "LookupReading", "Provider", "ProviderProblem", "boottime_s", "fetch_statement"]
@@ -29,7 +30,7 @@ __all__ = ["Answer", "Call", "LookupReading", "Provider", "ProviderProblem", "bo
 _EXTENSION = "recharge.transmission"
 
 
-class ProviderProblem(ValueError):
+class ProviderProblem(WrongSettings, ValueError):
     """What in the provider's settings cannot be used; the text names the setting."""
 
 

@@ -77,21 +77,14 @@ def _carried_out(
     """The report; where the audit could not be carried out, one line and the exit status of that."""
     from temporalio.service import RPCError  # noqa: PLC0415
 
-    from activities.ledger import LedgerError  # noqa: PLC0415
-    from activities.provider import ProviderProblem  # noqa: PLC0415
     from app.audit import run  # noqa: PLC0415
-    from app.temporal import TemporalProblem  # noqa: PLC0415
-    from ingest.errors import IntakeProblem  # noqa: PLC0415
-    from operations.audit import OrderProblem, StatementProblem  # noqa: PLC0415
     from operations.runs import temporal_said  # noqa: PLC0415
-    from recharge.payload_codec import PayloadUnreadable  # noqa: PLC0415
+    from recharge.problem import Problem, WrongSettings  # noqa: PLC0415
 
     naive = None if statement_until is None else statement_until.astimezone(UTC).replace(tzinfo=None)
     try:
         return asyncio.run(run(settings, statement=statement, statement_until=naive, period=period, progress=progress))
-    except (LedgerError, ProviderProblem, TemporalProblem, IntakeProblem, StatementProblem, OrderProblem) as error:
-        _refuse(str(error))
-    except PayloadUnreadable as error:
+    except (Problem, WrongSettings) as error:
         _refuse(str(error))
     except RPCError as error:
         _refuse(temporal_said(error))

@@ -7,8 +7,6 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from activities.ledger import LedgerError
-from activities.provider import ProviderProblem
 from app import process
 from app.audit_command import audit
 from app.deployment import Deployment, DeploymentProblem
@@ -23,19 +21,13 @@ from app.environment import (
     load,
 )
 from app.find_commands import find_commands
-from app.http_problem import HttpProblem
 from app.intake_commands import intake_commands
 from app.logging import configure_logging
 from app.operate import commands
-from app.produce import ProduceProblem
 from app.redact_command import redact_commands
 from app.replay_commands import replay_commands
-from app.setting_problems import SettingsError
-from app.temporal import TemporalProblem, configured_namespace
-from app.tracing import TracingProblem
-from ingest.errors import IntakeProblem
-from operations.errors import Refused
-from recharge.payload_codec import PayloadUnreadable
+from app.temporal import configured_namespace
+from recharge.problem import Problem, WrongSettings
 
 E = TypeVar("E", bound=Environment)
 
@@ -178,20 +170,6 @@ def _refuse(message: str, status: int) -> NoReturn:
     process.leave(status)
 
 
-_PROBLEMS = (
-    LedgerError,
-    TemporalProblem,
-    IntakeProblem,
-    ProduceProblem,
-    HttpProblem,
-    TracingProblem,
-    process.CannotServe,
-    PayloadUnreadable,
-    Refused,
-)
-"""What can be wrong outside this process, each told in one line."""
-
-
 def main() -> NoReturn:
     """Run the command line. Every error that a user can cause ends in one line on stderr, without a traceback."""
     try:
@@ -200,11 +178,11 @@ def main() -> NoReturn:
         process.leave(done.exit_code)
     except typer.Abort:
         process.leave(process.EXIT_FAILED)
-    except (SettingsError, ProviderProblem) as error:
+    except WrongSettings as error:
         _refuse(str(error), process.EXIT_USAGE)
     except DeploymentProblem as error:
         _refuse(f"recharge: {error}", process.EXIT_USAGE)
-    except _PROBLEMS as error:
+    except Problem as error:
         _refuse(f"recharge: {error}", process.EXIT_FAILED)
     except KeyboardInterrupt:
         process.leave(process.EXIT_SIGNAL_BASE + 2)

@@ -8,7 +8,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.ledger import OperatorLedger, Waiting
-from app.environment import ResolveEnvironment, ShowEnvironment, StatusEnvironment, variables
+from app.env_file import variables
+from app.environment import ResolveEnvironment, ShowEnvironment, StatusEnvironment
 from app.temporal import DEFAULT_ADDRESS, TemporalProblem, configured_namespace, connect
 from operations import status as statuses
 from operations.decide import DECISIONS_AT_ONCE, Decider, Line

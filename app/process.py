@@ -10,6 +10,8 @@ from typing import Any, NoReturn, TypeVar
 
 import structlog
 
+from recharge.problem import Problem
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
@@ -30,7 +32,7 @@ class Stopped(Exception):
     """A stop came while something was waited for that is not there yet."""
 
 
-class CannotServe(Exception):
+class CannotServe(Problem):
     """What a process should serve cannot be served as the settings say. Its text is one line."""
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from app.environment import ProduceEnvironment
 from ingest.kafka import RecordWriter
+from recharge.problem import Problem
 
 
-class ProduceProblem(Exception):
+class ProduceProblem(Problem):
     """What was to be sent cannot be read. Its text is one line."""
 
 

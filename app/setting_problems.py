@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from recharge.problem import WrongSettings
 from recharge.settings import Section
 
 PREFIX = "RECHARGE_"
@@ -38,7 +39,7 @@ _WORDS = {
 }
 
 
-class SettingsError(Exception):
+class SettingsError(WrongSettings):
     """Settings that are wrong or missing. Its text is for people: a line for each, four at most, and never a value."""
 
     def __init__(self, lines: list[str]) -> None:

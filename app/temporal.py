@@ -21,13 +21,14 @@ from temporalio.runtime import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from app.environment import variables
+from app.env_file import variables
 from app.http_problem import HttpProblem
 from app.observed import identity
 from app.temporal_words import final_problem, refused_us, why_waiting
 from recharge import limits
 from recharge.contract import SEARCH_ATTRIBUTES
 from recharge.payload_codec import data_converter
+from recharge.problem import Problem
 from recharge.section import is_loopback
 from recharge.settings import HttpSettings, TemporalSettings
 
@@ -42,7 +43,7 @@ _WORTH_WAITING_FOR = frozenset(
 )
 
 
-class TemporalProblem(Exception):
+class TemporalProblem(Problem):
     """Temporal cannot be used as it is configured. Its text is one line that says what, where and what to do."""
 
 

@@ -23,9 +23,10 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from app.environment import variables
+from app.env_file import variables
 from recharge import limits, tracing
 from recharge.contract import RecordInput
+from recharge.problem import Problem
 from recharge.tracing import Attributes, Kind, Place
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _PREFIX = "OTEL_"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
-class TracingProblem(Exception):
+class TracingProblem(Problem):
     """The tracing variables cannot be used. Its text is one line."""
 
 

@@ -25,6 +25,7 @@ from temporalio.converter import (
 
 from recharge.payload_keys import PayloadKey
 from recharge.payload_types import ContractTypes
+from recharge.problem import Problem
 
 ENCODING = b"binary/encrypted"
 """What Temporal's own samples and tools call an encrypted payload, so that its Web UI says that it is one."""
@@ -39,7 +40,7 @@ _NONCE_BYTES = 12
 records, by when it has to be changed."""
 
 
-class PayloadUnreadable(Exception):
+class PayloadUnreadable(Problem):
     """A payload cannot be decrypted. Its text is one line that says what to do.
 
     It is none of the errors that the SDK takes for a workflow's own failure: a workflow task that meets it fails and is tried again until

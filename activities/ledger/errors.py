@@ -8,8 +8,10 @@ LedgerError
 └── LedgerContradiction    the rows say what cannot be: never repaired, always told
 """
 
+from recharge.problem import Problem
 
-class LedgerError(Exception):
+
+class LedgerError(Problem):
     """Anything that the ledger could not do. Its text is one line that says what, where and what to do."""
 
 

@@ -5,6 +5,7 @@ from typing import Generic, Protocol, TypeVar
 
 from activities.ledger import AuditedRow
 from operations.audit.facts import Case, Charges, Letters, LoggedRecord, Workflow
+from recharge.problem import Problem
 
 
 class _Placed(Protocol):
@@ -16,7 +17,7 @@ class _Placed(Protocol):
 P = TypeVar("P", bound=_Placed)
 
 
-class OrderProblem(Exception):
+class OrderProblem(Problem):
     """What was read does not come in the order of the offsets, or an offset stands twice. Its text is one line."""
 
 

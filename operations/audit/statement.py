@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from operations.audit.spool import ChargeLine
 from recharge import limits
+from recharge.problem import Problem
 
 HEADER = ("reference", "provider_reference", "status", "amount", "charged_at")
 CHARGED = "charged"
@@ -24,7 +25,7 @@ _UTF8_BOM = "\ufeff"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
-class StatementProblem(Exception):
+class StatementProblem(Problem):
     """The statement cannot be used. Its text is one line that names the file and the line."""
 
 

@@ -1,9 +1,12 @@
 """A process reads its own settings from environment and files, and whoever misspells one is told so; no secret is ever shown."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from app import process
+from app.env_file import variables
 from app.environment import (
     IngestEnvironment,
     MigrateEnvironment,
@@ -11,8 +14,8 @@ from app.environment import (
     RunEnvironment,
     WorkerEnvironment,
     load,
-    variables,
 )
+from app.main import main
 from recharge.contract import Ordering
 from tests.support.environment import ALL, KAFKA, MYSQL, PRIVACY, PROVIDER, SECRET, problems
 
@@ -152,3 +155,28 @@ def test_a_name_that_stands_twice_in_the_file_is_refused(tmp_path: Path) -> None
 def test_a_missing_settings_file_is_named() -> None:
     (said,) = problems(ALL | {"RECHARGE_ENV_FILE": "/nowhere/recharge.env"})
     assert said.startswith("RECHARGE_ENV_FILE names a file that cannot be read: No such file or directory; for example")
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [
+        ("worker", "RECHARGE_PROVIDER__URL"),
+        ("ingest", "RECHARGE_KAFKA__SOURCE"),
+        ("run", "RECHARGE_KAFKA__BOOTSTRAP_SERVERS"),
+        ("migrate", "RECHARGE_MYSQL__URL"),
+    ],
+)
+def test_a_command_that_lacks_a_setting_ends_with_one_line_and_the_status_of_a_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, setting: str
+) -> None:
+    def leave(status: int) -> NoReturn:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(process, "leave", leave)
+    monkeypatch.setattr("sys.argv", ["recharge", command])
+    monkeypatch.setattr("os.environ", {name: given for name, given in ALL.items() if name != setting})
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert told.err.startswith(f"{setting} is missing; for example ")
