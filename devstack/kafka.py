@@ -138,6 +138,7 @@ class KafkaBroker(ManagedServer):
 
     async def stop(self) -> None:
         """End the broker gracefully, and keep the archive of classes where it has written one."""
+        await self._admin.close()
         await super().stop()
         archive = self.installation.class_archive
         if self._new_class_archive.exists():
@@ -151,6 +152,7 @@ class KafkaBroker(ManagedServer):
             self._new_class_archive.unlink()
 
     async def _prepare(self) -> None:
+        await self._admin.close()
         self._admin = KafkaAdmin(self.client_options())
         self._write_private("server.properties", "".join(f"{k}={v}\n" for k, v in self._settings().items()))
         formatted = self.folder / "formatted"

@@ -49,18 +49,22 @@ async def grant(admin: AIOKafkaAdminClient, rules: Iterable[AccessRule]) -> None
     Raises:
         DevstackError: when the broker refuses one.
     """
-    for rule in rules:
-        request = CreateAclsRequest(
-            rule.resource, rule.resource_name, _LITERAL, f"User:{rule.user}", "*", rule.operation, _ALLOW
-        )
-        response = await _send(admin, request)
-        for error_code, message in response.creation_responses:
-            if error_code:
-                raise DevstackError(f"Kafka refused {rule}: error {error_code}, {message}")
-        # The controller has the rule now; the broker's own authorizer learns it a moment later.
-        async with asyncio.timeout(_REQUEST_TIMEOUT_S):
-            while not await _stands(admin, rule):  # noqa: ASYNC110 - the broker is asked; nothing here could set an event
-                await asyncio.sleep(0.01)
+    wanted = list(rules)
+    await asyncio.gather(*(_create(admin, rule) for rule in wanted))
+    # The controller has the rules now; the broker's own authorizer learns them a moment later.
+    async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+        while not all(await asyncio.gather(*(_stands(admin, rule) for rule in wanted))):  # noqa: ASYNC110 - the broker is asked
+            await asyncio.sleep(0.01)
+
+
+async def _create(admin: AIOKafkaAdminClient, rule: AccessRule) -> None:
+    request = CreateAclsRequest(
+        rule.resource, rule.resource_name, _LITERAL, f"User:{rule.user}", "*", rule.operation, _ALLOW
+    )
+    response = await _send(admin, request)
+    for error_code, message in response.creation_responses:
+        if error_code:
+            raise DevstackError(f"Kafka refused {rule}: error {error_code}, {message}")
 
 
 async def _stands(admin: AIOKafkaAdminClient, rule: AccessRule) -> bool:

@@ -21,6 +21,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 
 from devstack.errors import DevstackError, WaitTimeoutError
 from devstack.kafka_access import AccessRule, grant
+from devstack.kafka_sessions import KafkaSessions
 
 _TIMEOUT_S: Final = 20.0
 _TIMEOUT_MS: Final = 20_000
@@ -42,13 +43,18 @@ Record = tuple[bytes | None, bytes | None, int | None, Sequence[Header]]
 
 
 class KafkaAdmin:
-    """What the administrator does by one connection each time, every wait with a limit of 20 s.
+    """What the administrator does, every wait with a limit of 20 s.
 
     `options` are aiokafka's connection settings.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = dict(options)
+        self._sessions = KafkaSessions(options, request_timeout_ms=_TIMEOUT_MS)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._sessions.close()
 
     async def create_topics(self, configs: Mapping[str, Mapping[str, str]], partitions: Mapping[str, int]) -> None:
         """Make topics, given each one's settings and number of partitions, and wait until they can be used.
@@ -135,13 +141,8 @@ class KafkaAdmin:
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(**self._options, request_timeout_ms=_TIMEOUT_MS)
-        async with _limit():
-            try:
-                await admin.start()
-                yield admin
-            finally:
-                await admin.close()
+        async with _limit(), self._sessions.lent() as admin:
+            yield admin
 
     @asynccontextmanager
     async def _consumer(self, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
