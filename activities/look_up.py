@@ -11,8 +11,8 @@ from activities.ledger import Ledger, LedgerError, LookupFacts
 from activities.provider import Provider
 from recharge import instruments, limits, telemetry, tracing
 from recharge.contract import LOOK_UP_ACTIVITY, Finding, LookUpTask, RecordInput
+from recharge.late_evidence import NotFoundRules
 from recharge.outcome import FINAL_STATES, State
-from recharge.sending import NotFoundRules
 from recharge.settings import DuplicateProtection, ProviderSettings
 
 log = structlog.get_logger(__name__)

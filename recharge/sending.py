@@ -87,6 +87,11 @@ class Decided:
         """The record becomes final by it, and nothing is sent any more."""
         return self.action in {Action.SKIP, Action.CHARGED}
 
+    @property
+    def holds_it(self) -> bool:
+        """Nothing is sent until a person decides anew."""
+        return self.action is Action.HOLD
+
 
 class ObstacleKind(StrEnum):
     """What stands in the way of a record that was never sent. A person who lets it pass has seen this one, and no other."""
@@ -217,7 +222,7 @@ def unreleased_obstacle(facts: Facts) -> Obstacle | None:
 
 def is_on_hold(facts: Facts) -> bool:
     """Tell whether the newest decision holds the record."""
-    return facts.decided is not None and facts.decided.action is Action.HOLD
+    return facts.decided is not None and facts.decided.holds_it
 
 
 def _answered(facts: Facts) -> Finding | None:
@@ -291,38 +296,3 @@ def frees_its_claim(state: State, attempts: Sequence[AttemptFacts]) -> bool:
             return False
         case _:
             assert_never(state)
-
-
-def late_answer_contradicts(outcome: Outcome, state: State, *, later_attempt: bool) -> bool:
-    """Tell whether an answer that came after its attempt was given up speaks against what was decided meanwhile.
-
-    A later attempt rests on the word that this one carried nothing out; a final state rests on one word about the whole record.
-    """
-    maybe_carried_out = outcome in {Outcome.CHARGED, Outcome.PENDING}
-    if outcome is Outcome.UNKNOWN:
-        return False
-    if later_attempt:
-        return maybe_carried_out
-    if state is State.SUCCEEDED:
-        return not maybe_carried_out
-    return state in FINAL_STATES and maybe_carried_out
-
-
-@dataclass(frozen=True, slots=True)
-class NotFoundRules:
-    """When the provider's 'not found' proves that nothing was carried out (from its profile), in seconds."""
-
-    processing_time_s: float
-    forgets_after_s: float
-
-
-def not_found_counts(rules: NotFoundRules, *, asked_at: datetime, opened_at: datetime, deadline_at: datetime) -> bool:
-    """Tell whether 'not found' is a verdict, by the time at which the provider was asked.
-
-    Before the provider's longest processing time has passed since our last byte may have left, it may still begin;
-    after it has begun to forget references, it says nothing, and the answer may come as late as a look-up may take. All
-    times are MySQL's.
-    """
-    earliest = deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S + rules.processing_time_s)
-    latest = opened_at + timedelta(seconds=rules.forgets_after_s - limits.LOOKUP_TIMEOUT_S)
-    return earliest < asked_at < latest

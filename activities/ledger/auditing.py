@@ -17,7 +17,7 @@ from activities.ledger.audited import AuditedAction, AuditedAttempt, AuditedLook
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.gaps import read_accepted
-from activities.ledger.rows import NOW
+from activities.ledger.rows import read_now
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges, request_claims
 from recharge import limits
 from recharge.contract import Ordering
@@ -40,12 +40,7 @@ class AuditReader(LedgerEngine):
 
     async def now(self) -> datetime:
         """MySQL's time, in UTC."""
-
-        async def work(connection: AsyncConnection) -> datetime:
-            now: datetime = (await connection.execute(select(NOW))).scalar_one()
-            return now
-
-        return await self.transact(work)
+        return await self.transact(read_now)
 
     async def partitions(self, source: str, topic: str) -> list[int]:
         """The partitions of which the ledger has a row."""

@@ -13,8 +13,9 @@ from activities.ledger.tables import attempts
 from activities.profile import Answer
 from recharge import instruments, telemetry
 from recharge.contract import RecordInput
+from recharge.late_evidence import late_answer_contradicts
 from recharge.outcome import FINAL_STATES, State
-from recharge.sending import AttemptFacts, late_answer_contradicts
+from recharge.sending import AttemptFacts
 
 log = structlog.get_logger(__name__)
 

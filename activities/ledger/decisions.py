@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.lookups import judge_attempt
 from activities.ledger.reading import AttemptRow, read_attempts, read_decided
-from activities.ledger.rows import NOW, cut, cut_reason
+from activities.ledger.rows import NOW, cut, cut_reason, read_now
 from activities.ledger.tables import operator_actions, recharges
 from recharge import limits
 from recharge.outcome import FINAL_STATES, Action, Outcome, State, Verdict
@@ -124,7 +124,7 @@ class Decisions(LedgerEngine):
                 return Ruling(wish.workflow_id, state, mine["refused_because"])
             rows = await read_attempts(connection, wish.workflow_id)
             decided = await read_decided(connection, wish.workflow_id)
-            now = (await connection.execute(select(NOW))).scalar_one()
+            now = await read_now(connection)
             refused = _refusal(wish, row, rows, decided, now, processing_time_s)
             await insert_action(connection, wish, refused_because=refused, token=token)
             if refused is None:
@@ -202,7 +202,8 @@ def _refusal(
     if state in FINAL_STATES:
         return f"it is final already: {state}"
     if wish.action is Action.HOLD:
-        return _needs_no_hold(decided)
+        on_hold = decided is not None and decided.holds_it
+        return "it is on hold already" if on_hold else outranks_a_hold(decided)
     answer = _answer(rows)
     if answer is not None:
         return f"the provider has answered meanwhile: {answer}; its workflow makes it final by that"
@@ -213,10 +214,8 @@ def _refusal(
     )
 
 
-def _needs_no_hold(decided: Decided | None) -> str | None:
-    """Why a record is not put on hold. One that a decision makes final is not: nothing is sent for it anyway, and the decision stands."""
-    if decided is not None and decided.action is Action.HOLD:
-        return "it is on hold already"
+def outranks_a_hold(decided: Decided | None) -> str | None:
+    """Why nobody puts a record on hold that a decision makes final: nothing is sent for it anyway, and the decision stands."""
     return _told(decided if decided is not None and decided.ends_it else None)
 
 
@@ -233,7 +232,7 @@ def _answer(rows: list[AttemptRow]) -> Outcome | None:
 
 def unused_decision(decided: Decided | None, rows: list[AttemptRow], state: State) -> Decided | None:
     """The newest decision, where it has not had its effect yet and is no hold. Another one does not overrule it."""
-    if decided is None or decided.action is Action.HOLD:
+    if decided is None or decided.holds_it:
         return None
     judged = bool(rows) and rows[-1].facts.verdict is Verdict.NOT_CHARGED
     unused = judged or (state is State.HELD and not any(attempt.facts.waits for attempt in rows))

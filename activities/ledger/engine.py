@@ -1,18 +1,18 @@
-"""The connection to MySQL: the pool, one transaction with its deadline and its retries, and the checks at start."""
+"""The connection to MySQL: the pool, and one transaction with its deadline and its retries."""
 
 import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
-from sqlalchemy import URL, Connection, event, text
+from sqlalchemy import URL, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from activities.ledger import fitness
 from activities.ledger.batch import Unusual
 from activities.ledger.encryption import connect_encrypted, refuse_plaintext, tls_context, untrusted
 from activities.ledger.errors import LedgerContradiction, LedgerError, LedgerNotMigrated, LedgerUnavailable, LedgerUnfit
@@ -21,12 +21,6 @@ from recharge import instruments, limits, telemetry, tracing
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-SCHEMA_VERSION = "0003"
-"""The Alembic revision that this release reads and writes."""
-
-OLDEST_READER = "oldest reader "
-"""What the comment on Alembic's table begins with; the revision of the oldest release that the schema still serves stands behind it."""
 
 _LOST_CONNECTION_CODES = frozenset({2003, 2006, 2013, 2014, 2055, 1053, 1927, 4031})
 _CONTENTION_CODES = frozenset({1205, 1213, 3572})
@@ -40,16 +34,6 @@ _SESSION = (
     "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 )
 _SPAN = {"db.system.name": "mysql"}
-_DURABILITY = {"innodb_flush_log_at_trx_commit": 1, "sync_binlog": 1, "read_only": 0, "super_read_only": 0}
-
-
-_WRITES = (
-    "UPDATE recharges SET state = state WHERE workflow_id = ''",
-    "INSERT INTO recharge_attempts (workflow_id) SELECT workflow_id FROM recharge_attempts WHERE workflow_id = ''",
-    "DELETE FROM request_claims WHERE workflow_id = ''",
-)
-"""One of each kind, and none changes a row: MySQL asks for the right before it looks for rows, and no workflow has an empty id. Each
-names a key, since a server may be set to refuse writes that name none (`sql_safe_updates`)."""
 
 
 def error_code(error: BaseException) -> int | None:
@@ -203,7 +187,7 @@ class LedgerEngine:
         """
         try:
             async with asyncio.timeout(timeout_s), self._engine.connect() as connection:
-                await _check_durability(connection)
+                await fitness.check_durability(connection)
         except LedgerError:
             raise
         except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -230,7 +214,7 @@ class LedgerEngine:
         Raises LedgerUnfit or LedgerNotMigrated with one line that names the variable or the version, and LedgerUnavailable
         where there is no answer.
         """
-        await self.transact(_check_durability)
+        await self.transact(fitness.check_durability)
         await self.check_schema()
 
     async def check_rights(self) -> None:
@@ -238,14 +222,14 @@ class LedgerEngine:
 
         Raises LedgerUnfit with one line that names the right and the table, and LedgerUnavailable where there is no answer.
         """
-        await self.transact(_check_rights)
+        await self.transact(fitness.check_rights)
 
     async def check_schema(self) -> None:
         """Refuse a schema that is not ours. Enough for those who only read, a replica's users among them.
 
         Raises LedgerUnfit or LedgerNotMigrated with one line, and LedgerUnavailable where there is no answer.
         """
-        await self.transact(_check_schema)
+        await self.transact(fitness.check_schema)
 
 
 def _kind_of(error: BaseException, problem: LedgerError) -> str:
@@ -253,59 +237,3 @@ def _kind_of(error: BaseException, problem: LedgerError) -> str:
     if error_code(error) in _CONTENTION_CODES:
         return "contention"
     return "unavailable" if isinstance(problem, LedgerUnavailable) else "refused"
-
-
-async def _check_durability(connection: AsyncConnection) -> None:
-    names = ", ".join(f"@@global.{name}" for name in _DURABILITY)
-    row = (await connection.execute(text(f"SELECT {names}"))).one()  # the names are constants above
-    for (name, wanted), value in zip(_DURABILITY.items(), row, strict=True):
-        if int(value) != wanted:
-            raise LedgerUnfit(
-                f"MySQL runs with {name}={value}, which may lose or refuse a commit; the ledger needs {name}={wanted}"
-            )
-
-
-async def _check_rights(connection: AsyncConnection) -> None:
-    for statement in _WRITES:
-        await connection.execute(text(statement))
-
-
-async def _check_schema(connection: AsyncConnection) -> None:
-    found = await connection.run_sync(find_schema)
-    if found is None:
-        raise LedgerNotMigrated("the ledger has no tables yet; run: recharge migrate")
-    if found.version < SCHEMA_VERSION:
-        raise LedgerNotMigrated(
-            f"the ledger's schema is {found.version}, this release needs {SCHEMA_VERSION}; run: recharge migrate"
-        )
-    refuse_newer(found)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundSchema:
-    """The Alembic revision at which the ledger stands, and the comment on Alembic's table, which tells the oldest that it still serves."""
-
-    version: str
-    comment: str
-
-
-def find_schema(connection: Connection) -> FoundSchema | None:
-    """The schema that the ledger has; None where it was never migrated."""
-    query = "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'alembic_version'"
-    comment = connection.scalar(text(query))
-    version = None if comment is None else connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return None if comment is None or version is None else FoundSchema(version, comment)
-
-
-def refuse_newer(found: FoundSchema) -> None:
-    """Refuse a schema that a newer release changed in more than what it added.
-
-    Raises LedgerUnfit.
-    """
-    oldest = found.comment.removeprefix(OLDEST_READER)
-    serves_us = found.comment.startswith(OLDEST_READER) and oldest <= SCHEMA_VERSION
-    if found.version > SCHEMA_VERSION and not serves_us:
-        raise LedgerUnfit(
-            f"the ledger's schema {found.version} is newer than this release knows ({SCHEMA_VERSION}), and no longer serves it; "
-            "run a newer release of recharge"
-        )

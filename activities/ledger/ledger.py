@@ -3,28 +3,28 @@
 Each runs in one transaction that locks the record's row first, and each may be repeated: it recognises its own rows.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger import lookups as lookup_rows
 from activities.ledger.closing import close
-from activities.ledger.decisions import Wish, insert_action, instead_of, unused_decision
+from activities.ledger.decisions import Wish, insert_action, instead_of, outranks_a_hold, unused_decision
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
-from activities.ledger.obstacles import claim, find_obstacles
-from activities.ledger.reading import AttemptRow, Known, obstacle_token, read_decided, read_facts, read_known
-from activities.ledger.rows import INSERT_ATTEMPT, NOW, cut_reason, insert_row, lock_row, move, new_row, timeout_us
+from activities.ledger.obstacles import claim
+from activities.ledger.opening import facts_of_new, insert_attempt, own_opening
+from activities.ledger.reading import AttemptRow, Known, obstacle_token, read_facts, read_known
+from activities.ledger.rows import cut_reason, insert_row, lock_row, move, new_row, read_now
 from activities.ledger.usual import Opened, answer_usually, leads_to, open_usually
 from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
+from recharge.late_evidence import NotFoundRules
 from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State
-from recharge.sending import Facts, KeyRules, NotFoundRules, judge, unreleased_obstacle
+from recharge.sending import Facts, KeyRules, judge, unreleased_obstacle
 
 log = structlog.get_logger(__name__)
 
@@ -70,15 +70,15 @@ class Ledger(LedgerEngine):
 
         async def work(connection: AsyncConnection) -> Opened | Finding:
             if await insert_row(connection, new_row(record, State.SENDING)):
-                facts = await _fresh(connection, record)
+                facts = await facts_of_new(connection, record)
                 finding = judge(facts, self._keys)
                 if finding.state is State.SENDING:
-                    return await _insert_attempt(connection, record, token, timeout_s, ())
+                    return await insert_attempt(connection, record, token, timeout_s, ())
                 await _follow(connection, record, facts, finding)
                 return finding
             known = await _known(connection, record)
             rows = known.attempts
-            if (own := _own_opening(rows, token)) is not None:
+            if (own := own_opening(rows, token)) is not None:
                 return own
             if not rows:
                 await claim(connection, record)
@@ -86,7 +86,7 @@ class Ledger(LedgerEngine):
             finding = judge(facts, self._keys)
             if finding.state is State.SENDING:
                 await move(connection, record, State.SENDING)
-                return await _insert_attempt(connection, record, token, timeout_s, rows)
+                return await insert_attempt(connection, record, token, timeout_s, rows)
             await _follow(connection, record, facts, finding)
             return finding
 
@@ -120,7 +120,7 @@ class Ledger(LedgerEngine):
             repeated = self._keys is not None and mine.facts.verdict is None
             later = rows[-1].facts.number > mine.facts.number and not repeated
             closed = await close(connection, record, mine, answer, state, later_attempt=later)
-            now = await _now(connection) if answer.outcome is Outcome.UNKNOWN else None
+            now = await read_now(connection) if answer.outcome is Outcome.UNKNOWN else None
             facts = Facts(
                 state,
                 [closed if attempt is mine else attempt.facts for attempt in rows],
@@ -144,7 +144,7 @@ class Ledger(LedgerEngine):
             known = await read_known(connection, record)
             if known is None:
                 # Asked before anything was sent, by a cancellation that came first.
-                finding, now = Finding(State.SENDING, "nothing was sent so far"), await _now(connection)
+                finding, now = Finding(State.SENDING, "nothing was sent so far"), await read_now(connection)
                 return LookupFacts(finding, now, None, 0, None)
             rows = known.attempts
             facts = await read_facts(connection, record, known)
@@ -154,7 +154,7 @@ class Ledger(LedgerEngine):
             asked, answered_at = await lookup_rows.history(
                 connection, record.workflow_id, rows[-1].facts.number if rows else 0
             )
-            now = facts.now or await _now(connection)
+            now = facts.now or await read_now(connection)
             return LookupFacts(finding, now, rows[-1] if rows else None, asked, answered_at)
 
         return await self.transact(work)
@@ -194,9 +194,9 @@ class Ledger(LedgerEngine):
             await insert_row(connection, new_row(record, State.HELD))
             known = await _known(connection, record)
             state, decided = State(known.row["state"]), known.decided
-            if state in FINAL_STATES or (decided is not None and decided.ends_it):
+            if state in FINAL_STATES or outranks_a_hold(decided) is not None:
                 return
-            if decided is None or decided.action is not Action.HOLD:
+            if decided is None or not decided.holds_it:
                 why = f"{note}{instead_of(unused_decision(decided, known.attempts, state))}"
                 await insert_action(connection, Wish(record.workflow_id, Action.HOLD, by, why))
             if state is not State.HELD:
@@ -226,11 +226,6 @@ class Ledger(LedgerEngine):
         return await self.transact(work)
 
 
-async def _now(connection: AsyncConnection) -> datetime:
-    now: datetime = (await connection.execute(select(NOW))).scalar_one()
-    return now
-
-
 async def _known(connection: AsyncConnection, record: RecordInput) -> Known:
     known = await read_known(connection, record)
     if known is None:
@@ -238,15 +233,6 @@ async def _known(connection: AsyncConnection, record: RecordInput) -> Known:
             f"{record.workflow_id}: it has no row in the ledger although it was worked on; rows are never deleted"
         )
     return known
-
-
-async def _fresh(connection: AsyncConnection, record: RecordInput) -> Facts:
-    """What is known about a record whose row was just inserted, in as few questions as that takes."""
-    owner = await claim(connection, record)
-    now = await _now(connection) if record.stale_after_s is not None else None
-    # Looked for after the row was inserted: a decision about a record that was not begun is written before the row is looked for.
-    decided = await read_decided(connection, record.workflow_id)
-    return Facts(State.SENDING, decided=decided, obstacles=await find_obstacles(connection, record, (), now, owner))
 
 
 async def _follow(connection: AsyncConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
@@ -265,26 +251,6 @@ async def _hold(connection: AsyncConnection, record: RecordInput, facts: Facts, 
         await insert_action(connection, shown, token=obstacle_token(obstacle.kind))
     if obstacle is not None or facts.state is not State.HELD:
         await move(connection, record, State.HELD, reason=cut_reason(finding.said))
-
-
-def _own_opening(rows: Sequence[AttemptRow], token: str) -> Opened | None:
-    """The attempt that an earlier try of the same opening wrote, where only the reply to its COMMIT was lost."""
-    if not rows or rows[-1].token != token:
-        return None
-    return Opened(rows[-1].facts.number, token, _after_unknown(rows[:-1]))
-
-
-async def _insert_attempt(
-    connection: AsyncConnection, record: RecordInput, token: str, timeout_s: float, before: Sequence[AttemptRow]
-) -> Opened:
-    number = before[-1].facts.number + 1 if before else 1
-    attempt = {"workflow_id": record.workflow_id, "number": number, "token": token}
-    await connection.execute(INSERT_ATTEMPT, attempt | {"timeout_us": timeout_us(timeout_s)})
-    return Opened(number, token, _after_unknown(before))
-
-
-def _after_unknown(before: Sequence[AttemptRow]) -> bool:
-    return any(attempt.facts.was_unknown for attempt in before)
 
 
 async def _record_invalid(connection: AsyncConnection, record: RecordInput, finding: Finding) -> RechargeResult:

@@ -11,8 +11,9 @@ from activities.ledger.rows import NOW, cut, cut_reason
 from activities.ledger.tables import attempts, lookups
 from activities.profile import LookupReading
 from recharge import limits
+from recharge.late_evidence import NotFoundRules, not_found_counts
 from recharge.outcome import LookupAnswer, Outcome, Verdict
-from recharge.sending import LOOKUP_VERDICT, NotFoundRules, not_found_counts
+from recharge.sending import LOOKUP_VERDICT
 
 _ACKNOWLEDGING_STATUSES = frozenset({202, 409})
 """Answers by which the provider showed that it knows the reference; 'not found' is a contradiction after them."""

@@ -8,7 +8,7 @@ from sqlalchemy import BindParameter, RowMapping, Select, and_, bindparam, liter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.obstacles import find_obstacles, other_owner
-from activities.ledger.rows import AT_POSITION, NOW, ROW_COLUMNS, position_of, refuse_another
+from activities.ledger.rows import AT_POSITION, ROW_COLUMNS, position_of, read_now, refuse_another
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge.contract import RecordInput
 from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
@@ -171,7 +171,7 @@ async def read_facts(connection: AsyncConnection, record: RecordInput, known: Kn
         )
     # The time matters to doubts and to stale records alone; the usual way does without the question.
     asks_time = record.stale_after_s is not None or any(attempt.facts.waits for attempt in rows)
-    now = (await connection.execute(select(NOW))).scalar_one() if asks_time else None
+    now = await read_now(connection) if asks_time else None
     attempt_facts = [attempt.facts for attempt in rows]
     owner = None if rows else await other_owner(connection, record)
     return Facts(

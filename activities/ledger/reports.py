@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.ledger.counts import StateCounts
 from activities.ledger.decisions import Decisions
 from activities.ledger.reading import newest_decision
-from activities.ledger.rows import NOW
+from activities.ledger.rows import read_now
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from activities.ledger.trouble import ProviderTrouble
 from recharge.outcome import FINAL_STATES, Action, State, Verdict
@@ -99,7 +99,7 @@ class Reports(ProviderTrouble, StateCounts):
                 decisions=await _rows(connection, operator_actions, workflow_id),
                 twin=await _twin(connection, record),
                 first_open_offset=await _first_open_offset(connection, record),
-                now=await _now(connection),
+                now=await read_now(connection),
             )
 
         return await self.transact(work)
@@ -115,7 +115,7 @@ class Reports(ProviderTrouble, StateCounts):
                 .limit(count_max)
             )
             rows = (await connection.execute(query)).mappings().all()
-            now = await _now(connection)
+            now = await read_now(connection)
             return [await _waiting(connection, row, now) for row in rows]
 
         return await self.transact(work)
@@ -133,7 +133,7 @@ class Reports(ProviderTrouble, StateCounts):
             columns = (recharges.c.partition_id, recharges.c.state, recharges.c.created_at)
             query = select(*columns).where(recharges.c.source == source, recharges.c.topic == topic, or_(*at))
             rows = (await connection.execute(query)).all()
-            now = await _now(connection)
+            now = await read_now(connection)
             return {
                 partition: Standing(State(state), (now - created_at).total_seconds())
                 for partition, state, created_at in rows
@@ -169,11 +169,6 @@ class Reports(ProviderTrouble, StateCounts):
 
 class OperatorLedger(Decisions, Reports):
     """The ledger as a person's commands use it: one pool for what they read and what they decide."""
-
-
-async def _now(connection: AsyncConnection) -> datetime:
-    now: datetime = (await connection.execute(select(NOW))).scalar_one()
-    return now
 
 
 async def _rows(connection: AsyncConnection, table: Table, workflow_id: str) -> list[Mapping[str, Any]]:

@@ -1,5 +1,6 @@
 """Reading and moving the rows of one record: the statements that every operation of the ledger shares."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, func, select, text, update
@@ -13,6 +14,12 @@ from recharge.contract import RecordInput
 from recharge.outcome import FINAL_STATES, PREDECESSORS, State
 
 NOW = func.utc_timestamp(6)
+
+
+async def read_now(connection: AsyncConnection) -> datetime:
+    """MySQL's time, the one clock that decides anything."""
+    now: datetime = (await connection.execute(select(NOW))).scalar_one()
+    return now
 
 
 def cut(value: str | None, chars_max: int) -> str | None:

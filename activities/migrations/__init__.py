@@ -7,15 +7,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from activities.ledger.engine import (
-    OLDEST_READER,
-    SCHEMA_VERSION,
-    LedgerEngine,
-    find_schema,
-    make_engine,
-    refuse_newer,
-)
+from activities.ledger.engine import LedgerEngine, make_engine
 from activities.ledger.errors import LedgerUnavailable
+from activities.ledger.fitness import OLDEST_READER, SCHEMA_VERSION, find_schema, refuse_newer
 
 OLDEST_REVISION_SERVED = "0001"
 """The oldest release, by its revision, that works with this schema: all since have only added to it. The first revision that takes

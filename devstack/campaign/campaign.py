@@ -14,12 +14,13 @@ from typing import Any, Final
 from devstack.campaign.fleet import Fleet
 from devstack.campaign.person import Operator
 from devstack.campaign.plan import PARTITIONS, PROCESSING_TIME_S, TIMEOUT_S, Place, Plan
-from devstack.campaign.records import LOOKUP_BEHAVIOURS, PlannedRecord, accounts_of
+from devstack.campaign.records import LOOKUP_BEHAVIOURS, PlannedRecord
 from devstack.campaign.timeline import Timeline
-from devstack.campaign.verdict import Produced, audit_problems, charge_problems, leaks, order_problems
+from devstack.campaign.verdict import Produced, audit_problems, charge_problems, leak_problems, order_problems
 from devstack.campaign.weather import Weather
 from devstack.errors import DevstackError, WaitTimeoutError
 from devstack.faketime import OwnClock, ensure_faketime
+from devstack.leaks import Watched
 from devstack.processes import ManagedProcess, wait_until
 from devstack.simulator.client import Rule
 from devstack.simulator.faults import RequestKind
@@ -220,7 +221,7 @@ class Campaign:
             )
         ]
         self._moments = await self._read_moments(site)
-        result.problems += await asyncio.to_thread(leaks, self._written(site), self._needles())
+        result.problems += await asyncio.to_thread(self._leaks, site)
 
     async def _read_moments(self, site: Site) -> dict[str, tuple[datetime, datetime]]:
         rows = await self._stack.mysql.execute(
@@ -243,10 +244,11 @@ class Campaign:
         servers_logs = [server.log_file for server in self._stack.servers]
         return [*servers_logs, *site.folder.rglob("*.log"), *site.folder.rglob("*.jsonl")]
 
-    def _needles(self) -> dict[str, str]:
-        numbers = {number for record in self.plan.records for number in accounts_of(record.value)}
-        secrets = {file.read_text().strip() for file in self._stack.folder.rglob("passwords/*")}
-        return dict.fromkeys(numbers, "a whole phone number") | dict.fromkeys(secrets, "a secret")
+    def _leaks(self, site: Site) -> list[str]:
+        watched = Watched()
+        watched.add_values(record.value for record in self.plan.records)
+        watched.add_secrets_below(self._stack.folder)
+        return leak_problems(watched.leaks(self._written(site)))
 
 
 async def _together(*works: Coroutine[None, None, None]) -> None:

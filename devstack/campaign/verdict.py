@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from devstack.campaign.records import accounts_of
+from devstack.leaks import Leak
 
 EVERYTHING: Final = ""
 """The lane that shares records with every other one."""
@@ -67,16 +68,7 @@ def audit_problems(status: int, report: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def leaks(files: Iterable[Path], needles: Mapping[str, str]) -> list[str]:
-    """Which files hold one of the needles (text to find, and what it is)."""
-    problems = []
-    searched = {needle.encode(): what for needle, what in needles.items()}
-    for file in files:
-        found = Counter(what for line in _lines(file) for needle, what in searched.items() if needle in line)
-        problems += [f"{file.name} holds {what} ({count} lines)" for what, count in found.items()]
-    return problems
-
-
-def _lines(file: Path) -> Iterable[bytes]:
-    with file.open("rb") as opened:
-        yield from opened
+def leak_problems(leaks: Iterable[Leak]) -> list[str]:
+    """Where something stands that must not, without repeating it."""
+    lines = Counter((Path(leak.where).name, leak.what) for leak in leaks)
+    return [f"{name} holds {what} ({count} lines)" for (name, what), count in lines.items()]

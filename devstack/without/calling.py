@@ -2,17 +2,9 @@
 
 from typing import Final
 
-from devstack.without import weakened
+from devstack.without import tests, weakened
 from devstack.without.safeguard import quick, slow
 from devstack.without.weakened import NO, NOTHING, YES, returning
-
-_SENDING: Final = "tests/unit/test_sending.py::test_"
-_LIVES: Final = "tests/unit/test_stateful.py::TestOneRecord"
-_LEDGER: Final = "tests/integration/test_ledger.py::test_"
-_PROVIDER: Final = "tests/integration/test_provider.py::test_"
-_FROZEN: Final = "tests/integration/test_provider_frozen.py::test_"
-_OFFICE: Final = "tests/integration/test_operations.py::test_"
-_WHOLE: Final = "tests/integration/test_end_to_end.py::test_"
 
 CALLING: Final = (
     slow(
@@ -21,7 +13,7 @@ CALLING: Final = (
         "a process that was frozen past its call's deadline sends after the thaw",
         "activities.transmission.Transmission.check_deadline",
         NOTHING,
-        f"{_FROZEN}a_process_frozen_past_the_deadline_sends_nothing",
+        f"{tests.FROZEN}a_process_frozen_past_the_deadline_sends_nothing",
     ),
     quick(
         "room-for-the-whole",
@@ -29,7 +21,7 @@ CALLING: Final = (
         "a request is begun that the send buffer may not take whole",
         "activities.transport._Stream._make_room",
         NOTHING,
-        f"{_PROVIDER}a_request_that_the_send_buffer_cannot_take_whole_is_not_begun",
+        f"{tests.PROVIDER}a_request_that_the_send_buffer_cannot_take_whole_is_not_begun",
     ),
     slow(
         "kernel-gives-up",
@@ -37,7 +29,7 @@ CALLING: Final = (
         "the kernel goes on sending what it holds after the deadline (no TCP_USER_TIMEOUT)",
         "activities.transmission.Transmission.limit_retransmission",
         NOTHING,
-        f"{_FROZEN}what_a_frozen_process_had_handed_over_is_given_up_by_its_kernel_at_the_deadline",
+        f"{tests.FROZEN}what_a_frozen_process_had_handed_over_is_given_up_by_its_kernel_at_the_deadline",
     ),
     slow(
         "reset-on-close",
@@ -45,7 +37,7 @@ CALLING: Final = (
         "the kernel goes on sending what it holds after the connection was given up (no SO_LINGER of 0)",
         "activities.transmission.Transmission.close",
         returning(weakened.without_reset),
-        f"{_PROVIDER}what_the_kernel_still_holds_at_the_deadline_never_arrives",
+        f"{tests.PROVIDER}what_the_kernel_still_holds_at_the_deadline_never_arrives",
     ),
     quick(
         "handed-over",
@@ -53,7 +45,7 @@ CALLING: Final = (
         "a call of which something may have left is told as one that was not sent",
         "activities.transport._Stream._hand_over",
         returning(weakened.never_told),
-        f"{_PROVIDER}a_request_without_a_whole_answer_is_unknown",
+        f"{tests.PROVIDER}a_request_without_a_whole_answer_is_unknown",
     ),
     quick(
         "rest-is-not-sent",
@@ -61,7 +53,7 @@ CALLING: Final = (
         "the rest of a request that was taken in part is sent later",
         "activities.transport._Stream._hand_over",
         returning(weakened.sends_the_rest),
-        f"{_PROVIDER}the_rest_of_a_request_taken_in_part_is_never_sent",
+        f"{tests.PROVIDER}the_rest_of_a_request_taken_in_part_is_never_sent",
     ),
     slow(
         "time-from-before-the-opening",
@@ -69,7 +61,7 @@ CALLING: Final = (
         "a call's time begins when its attempt stands in the ledger, so it may end after the row's deadline",
         "activities.recharge.Recharge._send",
         returning(weakened.time_from_the_opening),
-        f"{_LEDGER}the_time_that_the_ledger_took_to_open_an_attempt_is_taken_from_its_call",
+        f"{tests.LEDGER}the_time_that_the_ledger_took_to_open_an_attempt_is_taken_from_its_call",
     ),
     quick(
         "no-redirect",
@@ -77,7 +69,7 @@ CALLING: Final = (
         "a redirect is followed, which is a second request",
         "activities.provider.Provider.__init__",
         returning(weakened.follows_redirects),
-        f"{_PROVIDER}a_redirect_is_not_followed",
+        f"{tests.PROVIDER}a_redirect_is_not_followed",
     ),
     quick(
         "peer-that-left",
@@ -85,7 +77,7 @@ CALLING: Final = (
         "a request is sent to a provider that closed, or spoke, before it was asked",
         "activities.transport._Stream._refuse_a_peer_that_left",
         NOTHING,
-        f"{_PROVIDER}a_provider_that_closes_or_speaks_before_the_request_gets_nothing",
+        f"{tests.PROVIDER}a_provider_that_closes_or_speaks_before_the_request_gets_nothing",
     ),
     quick(
         "provider-certificate",
@@ -93,7 +85,7 @@ CALLING: Final = (
         "any certificate of the provider's is taken",
         "activities.transmission.Tls.load",
         weakened.unverified,
-        f"{_PROVIDER}a_provider_whose_certificate_is_not_trusted_gets_nothing",
+        f"{tests.PROVIDER}a_provider_whose_certificate_is_not_trusted_gets_nothing",
     ),
     slow(
         "call-runs-on",
@@ -101,7 +93,7 @@ CALLING: Final = (
         "a call is cancelled with the activity that asked for it",
         "activities.recharge._to_its_end",
         returning(weakened.cancelled_with_its_caller),
-        f"{_OFFICE}a_hold_during_a_call_is_told_at_once_and_gives_way_to_a_charge_alone",
+        f"{tests.OFFICE}a_hold_during_a_call_is_told_at_once_and_gives_way_to_a_charge_alone",
     ),
     quick(
         "calls-are-awaited",
@@ -125,7 +117,7 @@ CALLING: Final = (
         "each attempt has a key of its own",
         "activities.recharge._call",
         returning(weakened.key_of_the_attempt),
-        f"{_WHOLE}retry_after_is_obeyed_and_shown_on_the_pending_activity",
+        f"{tests.WHOLE}retry_after_is_obeyed_and_shown_on_the_pending_activity",
     ),
     slow(
         "same-bytes",
@@ -133,7 +125,7 @@ CALLING: Final = (
         "a record is written anew for each call, as this release writes JSON",
         "activities.recharge._call",
         returning(weakened.written_anew),
-        f"{_WHOLE}an_amount_stays_as_it_was_written_from_the_topic_to_the_call",
+        f"{tests.WHOLE}an_amount_stays_as_it_was_written_from_the_topic_to_the_call",
     ),
     quick(
         "key-lifetime",
@@ -141,7 +133,7 @@ CALLING: Final = (
         "a key is trusted for ever",
         "recharge.sending._key_lives",
         YES,
-        f"{_SENDING}when_a_key_lets_an_attempt_be_repeated",
+        f"{tests.SENDING}when_a_key_lets_an_attempt_be_repeated",
     ),
     quick(
         "repetition-turned-away",
@@ -149,16 +141,16 @@ CALLING: Final = (
         "a record is sent again after a 3xx or 4xx to its repetition",
         "recharge.sending._a_repetition_was_turned_away",
         NO,
-        f"{_SENDING}when_a_key_lets_an_attempt_be_repeated",
+        f"{tests.SENDING}when_a_key_lets_an_attempt_be_repeated",
     ),
     quick(
         "not-found-in-time",
         "not found",
         "'not found' counts whenever it was asked for",
-        "recharge.sending.not_found_counts",
+        "recharge.late_evidence.not_found_counts",
         YES,
-        f"{_SENDING}not_found_never_counts_while_the_request_may_still_begin",
-        _LIVES,
+        f"{tests.SENDING}not_found_never_counts_while_the_request_may_still_begin",
+        tests.LIVES,
     ),
     slow(
         "acknowledged-before",
@@ -166,16 +158,16 @@ CALLING: Final = (
         "'not found' counts after the provider had said that it knows the reference",
         "activities.ledger.lookups.acknowledged",
         NO,
-        f"{_LEDGER}not_found_after_the_provider_acknowledged_is_no_verdict",
+        f"{tests.LEDGER}not_found_after_the_provider_acknowledged_is_no_verdict",
     ),
     quick(
         "late-answer-alarm",
         "late answers",
         "a late answer that contradicts what was decided makes no alarm",
-        "recharge.sending.late_answer_contradicts",
+        "recharge.late_evidence.late_answer_contradicts",
         NO,
-        f"{_SENDING}a_late_answer_contradicts_exactly_what_it_makes_untrue",
-        _LIVES,
+        f"{tests.SENDING}a_late_answer_contradicts_exactly_what_it_makes_untrue",
+        tests.LIVES,
     ),
     slow(
         "late-answer-replaces",
@@ -183,7 +175,7 @@ CALLING: Final = (
         "a late answer leaves the verdict that was passed meanwhile",
         "activities.ledger.closing._CLOSE_LATE",
         weakened.keeps_the_verdict,
-        f"{_LEDGER}a_late_answer_replaces_a_verdict_where_nothing_else_was_decided",
+        f"{tests.LEDGER}a_late_answer_replaces_a_verdict_where_nothing_else_was_decided",
     ),
     slow(
         "late-answer-beside",
@@ -191,15 +183,15 @@ CALLING: Final = (
         "a late answer is written into its attempt although another attempt was made meanwhile",
         "activities.ledger.closing.close",
         returning(weakened.close_as_the_newest),
-        f"{_LEDGER}a_late_answer_after_another_attempt_is_kept_beside_it",
+        f"{tests.LEDGER}a_late_answer_after_another_attempt_is_kept_beside_it",
     ),
     slow(
         "refusal-after-a-doubt",
         "how an answer is read",
         "a 4xx after an unknown attempt is taken for the refusal of the recharge",
-        "activities.ledger.ledger._after_unknown",
+        "activities.ledger.opening._after_unknown",
         NO,
-        f"{_LEDGER}not_found_pays_for_one_more_attempt_and_counts_once",
+        f"{tests.LEDGER}not_found_pays_for_one_more_attempt_and_counts_once",
     ),
     quick(
         "empty-answer-told",
@@ -207,7 +199,7 @@ CALLING: Final = (
         "an empty 2xx that may have been cut short counts as charged",
         "activities.provider._refuse_an_end_that_nobody_told",
         NOTHING,
-        f"{_PROVIDER}a_request_without_a_whole_answer_is_unknown",
+        f"{tests.PROVIDER}a_request_without_a_whole_answer_is_unknown",
     ),
     quick(
         "encoded-answer",

@@ -2,14 +2,9 @@
 
 from typing import Final
 
-from devstack.without import weakened
+from devstack.without import tests, weakened
 from devstack.without.safeguard import quick, slow
 from devstack.without.weakened import NOTHING, returning
-
-_LIVES: Final = "tests/unit/test_stateful.py::TestOneRecord"
-_SENDING: Final = "tests/unit/test_sending.py::test_"
-_LEDGER: Final = "tests/integration/test_ledger.py::test_"
-_OFFICE: Final = "tests/integration/test_operations.py::test_"
 
 DECIDING: Final = (
     quick(
@@ -18,7 +13,7 @@ DECIDING: Final = (
         "a person's word is taken while the call, or the provider, may still be at it",
         "activities.ledger.decisions._too_early",
         NOTHING,
-        _LIVES,
+        tests.LIVES,
     ),
     slow(
         "decided-before",
@@ -26,15 +21,15 @@ DECIDING: Final = (
         "a decision that has not had its effect yet is overruled by the next one",
         "activities.ledger.decisions.unused_decision",
         NOTHING,
-        f"{_LEDGER}a_decision_that_has_not_had_its_effect_is_not_overruled",
+        f"{tests.LEDGER}a_decision_that_has_not_had_its_effect_is_not_overruled",
     ),
     slow(
         "hold-ends-nothing",
         "a person's decisions",
         "a hold overrules a decision that makes the record final and has not had its effect yet",
-        "activities.ledger.decisions._needs_no_hold",
+        "activities.ledger.decisions.outranks_a_hold",
         NOTHING,
-        f"{_LEDGER}a_hold_overrules_no_decision_that_ends_the_record",
+        f"{tests.LEDGER}a_hold_overrules_no_decision_that_ends_the_record",
     ),
     quick(
         "obstacle-is-shown",
@@ -42,7 +37,7 @@ DECIDING: Final = (
         "releasing a record lets an obstacle pass that nobody has seen",
         "recharge.sending.unreleased_obstacle",
         NOTHING,
-        f"{_SENDING}a_person_lets_each_obstacle_pass_by_a_decision_of_its_own_and_only_what_was_shown",
+        f"{tests.SENDING}a_person_lets_each_obstacle_pass_by_a_decision_of_its_own_and_only_what_was_shown",
     ),
     slow(
         "answered-meanwhile",
@@ -50,7 +45,7 @@ DECIDING: Final = (
         "a person's word is taken although the provider has answered",
         "activities.ledger.decisions._answer",
         NOTHING,
-        f"{_LEDGER}a_decision_after_an_answer_that_is_not_final_yet_is_refused",
+        f"{tests.LEDGER}a_decision_after_an_answer_that_is_not_final_yet_is_refused",
     ),
     slow(
         "decision-token",
@@ -58,7 +53,7 @@ DECIDING: Final = (
         "a decision whose COMMIT was answered by nothing is refused because of itself",
         "activities.ledger.decisions._own_row",
         NOTHING,
-        f"{_LEDGER}a_decision_whose_commit_reply_was_lost_finds_its_own_row",
+        f"{tests.LEDGER}a_decision_whose_commit_reply_was_lost_finds_its_own_row",
     ),
     slow(
         "decision-is-written",
@@ -66,7 +61,7 @@ DECIDING: Final = (
         "a decision is told to the workflow and stands nowhere",
         "activities.ledger.decisions.Decisions.decide",
         returning(weakened.told_and_not_written),
-        f"{_OFFICE}charged_makes_it_succeed_without_a_call_and_its_lane_goes_on",
+        f"{tests.OFFICE}charged_makes_it_succeed_without_a_call_and_its_lane_goes_on",
     ),
     slow(
         "refusal-is-written",
@@ -74,7 +69,7 @@ DECIDING: Final = (
         "a decision that is refused leaves no row",
         "activities.ledger.decisions.insert_action",
         returning(weakened.unless_refused),
-        f"{_OFFICE}not_charged_is_refused_while_the_provider_may_be_at_it_and_then_pays_for_one_attempt",
+        f"{tests.OFFICE}not_charged_is_refused_while_the_provider_may_be_at_it_and_then_pays_for_one_attempt",
     ),
     slow(
         "verdict-gives-up",
@@ -82,7 +77,7 @@ DECIDING: Final = (
         "a verdict leaves an open attempt open",
         "activities.ledger.lookups.judge_attempt",
         returning(weakened.left_open),
-        f"{_LEDGER}a_verdict_on_an_open_attempt_closes_it_as_unknown",
+        f"{tests.LEDGER}a_verdict_on_an_open_attempt_closes_it_as_unknown",
     ),
     slow(
         "cancel-is-a-hold",
@@ -90,7 +85,7 @@ DECIDING: Final = (
         "a cancellation ends the workflow",
         "workflows.recharge.RechargeWorkflow._whatever_is_cancelled",
         returning(weakened.ends_by_a_cancellation),
-        f"{_OFFICE}cancel_in_temporal_holds_the_record_until_a_person_decides",
+        f"{tests.OFFICE}cancel_in_temporal_holds_the_record_until_a_person_decides",
     ),
     slow(
         "cancel-is-written",
@@ -98,7 +93,7 @@ DECIDING: Final = (
         "a cancellation is heard, and no hold stands in the ledger because of it",
         "activities.ledger.ledger.Ledger.hold",
         NOTHING,
-        f"{_OFFICE}cancel_in_temporal_holds_the_record_until_a_person_decides",
+        f"{tests.OFFICE}cancel_in_temporal_holds_the_record_until_a_person_decides",
     ),
     slow(
         "reset-delivers-nothing",
@@ -106,7 +101,7 @@ DECIDING: Final = (
         "a reset delivers the updates and the cancellation of the closed run again",
         "operations.runs.reopen",
         returning(weakened.delivered_again),
-        f"{_OFFICE}a_workflow_that_is_opened_again_hears_of_no_older_update_or_cancellation",
+        f"{tests.OFFICE}a_workflow_that_is_opened_again_hears_of_no_older_update_or_cancellation",
     ),
     slow(
         "result-is-written",

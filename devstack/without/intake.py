@@ -2,16 +2,9 @@
 
 from typing import Final
 
-from devstack.without import weakened, weakened_intake
+from devstack.without import tests, weakened, weakened_intake
 from devstack.without.safeguard import quick, slow
 from devstack.without.weakened import NOTHING, YES, gives, returning
-
-_SENDING: Final = "tests/unit/test_sending.py::test_"
-_LEDGER: Final = "tests/integration/test_ledger.py::test_"
-_INTAKE: Final = "tests/integration/test_ingest.py::test_"
-_HELD: Final = "tests/integration/test_ingest_held.py::test_"
-_OFFSETS: Final = "tests/integration/test_intake_offsets.py::test_"
-_LIVE: Final = "tests/integration/test_alerts_live_long.py::test_"
 
 INTAKE: Final = (
     slow(
@@ -20,7 +13,7 @@ INTAKE: Final = (
         "an offset is committed before Kafka has acknowledged the dead letter",
         "ingest.dead_letters.DeadLetters.publish",
         returning(weakened_intake.not_awaited),
-        f"{_INTAKE}an_offset_is_committed_only_after_its_dead_letter_is_acknowledged",
+        f"{tests.INTAKE}an_offset_is_committed_only_after_its_dead_letter_is_acknowledged",
         runs_max=5,
     ),
     slow(
@@ -29,7 +22,7 @@ INTAKE: Final = (
         "a run that a reset has ended is looked at for ever",
         "ingest.starter.Starter._newer_run",
         returning(weakened_intake.same_run),
-        f"{_HELD}a_reset_while_the_result_is_awaited_is_followed_without_holding_the_lane",
+        f"{tests.HELD}a_reset_while_the_result_is_awaited_is_followed_without_holding_the_lane",
     ),
     slow(
         "duplicate-is-awaited",
@@ -37,7 +30,7 @@ INTAKE: Final = (
         "a record that another intake has started counts as final at once",
         "ingest.starter.Starter._result_of_duplicate",
         returning(weakened_intake.taken_for_final),
-        f"{_INTAKE}an_intake_killed_between_start_and_commit_attaches_to_what_it_started",
+        f"{tests.INTAKE}an_intake_killed_between_start_and_commit_attaches_to_what_it_started",
     ),
     slow(
         "ended-is-not-final",
@@ -45,7 +38,7 @@ INTAKE: Final = (
         "a record whose workflow failed or was terminated counts as final",
         "ingest.starter.Starter._follow",
         returning(weakened_intake.final_however_it_ended),
-        f"{_HELD}a_terminated_workflow_holds_its_lane_until_a_newer_run_is_final",
+        f"{tests.HELD}a_terminated_workflow_holds_its_lane_until_a_newer_run_is_final",
     ),
     slow(
         "deleted-is-not-final",
@@ -53,7 +46,7 @@ INTAKE: Final = (
         "a record whose workflow was deleted counts as final",
         "ingest.starter.Starter._follow",
         returning(weakened_intake.final_without_a_workflow),
-        f"{_HELD}a_deleted_workflow_is_started_again",
+        f"{tests.HELD}a_deleted_workflow_is_started_again",
     ),
     slow(
         "reject-duplicate",
@@ -61,7 +54,7 @@ INTAKE: Final = (
         "a record that is read again after its workflow has ended is started again",
         "ingest.starter.Starter._start",
         returning(weakened_intake.start_duplicates),
-        f"{_INTAKE}records_that_are_read_again_attach_to_their_workflows",
+        f"{tests.INTAKE}records_that_are_read_again_attach_to_their_workflows",
     ),
     quick(
         "lane-waits",
@@ -93,7 +86,7 @@ INTAKE: Final = (
         "the Kafka client commits by itself what it has delivered",
         "ingest.kafka.reader.RecordReader.__init__",
         returning(weakened_intake.commits_by_itself),
-        f"{_HELD}a_terminated_workflow_holds_its_lane_until_a_newer_run_is_final",
+        f"{tests.HELD}a_terminated_workflow_holds_its_lane_until_a_newer_run_is_final",
     ),
     slow(
         "compacted-topic",
@@ -118,7 +111,7 @@ INTAKE: Final = (
         "records of aborted transactions are carried out",
         "ingest.kafka.reader.RecordReader.__init__",
         returning(weakened_intake.uncommitted_too),
-        f"{_INTAKE}a_transactions_gaps_are_passed_and_aborted_records_never_start",
+        f"{tests.INTAKE}a_transactions_gaps_are_passed_and_aborted_records_never_start",
     ),
     quick(
         "metadata-place",
@@ -150,7 +143,7 @@ INTAKE: Final = (
         "a group that lost its offsets begins before where its intake had begun",
         "ingest.first_start.first_offsets",
         returning(weakened_intake.nothing_recorded),
-        f"{_OFFSETS}a_group_that_lost_its_offsets_begins_where_it_began_and_attaches",
+        f"{tests.OFFSETS}a_group_that_lost_its_offsets_begins_where_it_began_and_attaches",
     ),
     slow(
         "latest-applies-once",
@@ -158,7 +151,7 @@ INTAKE: Final = (
         "a group that lost its offsets begins at the end once more",
         "ingest.intake_record.IntakeRecord.read",
         NOTHING,
-        f"{_OFFSETS}a_group_that_lost_its_offsets_begins_where_it_began_and_attaches",
+        f"{tests.OFFSETS}a_group_that_lost_its_offsets_begins_where_it_began_and_attaches",
     ),
     quick(
         "sought-back",
@@ -182,7 +175,7 @@ INTAKE: Final = (
         "where the topic does not hold the committed offset any more, what is left is read",
         "ingest.consumer.Membership._stop_out_of_range",
         returning(weakened_intake.read_on_elsewhere),
-        f"{_HELD}a_committed_offset_that_the_topic_does_not_hold_stops_its_partition_alone",
+        f"{tests.HELD}a_committed_offset_that_the_topic_does_not_hold_stops_its_partition_alone",
     ),
     slow(
         "poll-ends",
@@ -190,7 +183,7 @@ INTAKE: Final = (
         "a poll waits for as long as a rebalance lasts, and the intake's loop hangs in it",
         "ingest.kafka.reader.RecordReader.poll",
         returning(weakened_intake.polls_without_end),
-        f"{_LIVE}a_loop_that_hangs",
+        f"{tests.ALERTS}a_loop_that_hangs",
     ),
     slow(
         "retention-alarm",
@@ -198,7 +191,7 @@ INTAKE: Final = (
         "nobody is told that the topic's retention comes near the records that were not carried out",
         "ingest.retention.RetentionWatch._look",
         NOTHING,
-        f"{_OFFSETS}a_record_that_blocks_for_half_of_the_retention_is_an_alarm_until_it_is_final",
+        f"{tests.OFFSETS}a_record_that_blocks_for_half_of_the_retention_is_an_alarm_until_it_is_final",
     ),
     slow(
         "fingerprint-of-an-open-run",
@@ -206,7 +199,7 @@ INTAKE: Final = (
         "a workflow that is open is awaited, whatever record it was started for",
         "ingest.starter.Starter._result_of_duplicate",
         returning(weakened_intake.awaited_unseen),
-        f"{_HELD}another_record_at_the_same_position_stops_its_partition_alone",
+        f"{tests.HELD}another_record_at_the_same_position_stops_its_partition_alone",
     ),
     slow(
         "fingerprint-of-the-workflow",
@@ -214,7 +207,7 @@ INTAKE: Final = (
         "a workflow of the same id is taken for the record's own, whatever record it was started for",
         "ingest.starter._refuse_another",
         NOTHING,
-        f"{_HELD}another_record_at_the_same_position_stops_its_partition_alone",
+        f"{tests.HELD}another_record_at_the_same_position_stops_its_partition_alone",
     ),
     slow(
         "content-digest",
@@ -222,7 +215,7 @@ INTAKE: Final = (
         "a record that another source has carried out is carried out again",
         "activities.ledger.obstacles._twin",
         NOTHING,
-        f"{_LEDGER}the_same_content_under_another_source_is_held_and_a_person_releases_it",
+        f"{tests.LEDGER}the_same_content_under_another_source_is_held_and_a_person_releases_it",
     ),
     slow(
         "twins-see-each-other",
@@ -230,7 +223,7 @@ INTAKE: Final = (
         "of the same record of two sources at the same time neither sees the other",
         "activities.ledger.usual._OPEN",
         weakened.twins_unlocked,
-        f"{_LEDGER}of_the_same_content_under_two_sources_at_once_one_sees_the_other",
+        f"{tests.LEDGER}of_the_same_content_under_two_sources_at_once_one_sees_the_other",
         runs_max=5,
     ),
     slow(
@@ -239,7 +232,7 @@ INTAKE: Final = (
         "a record that was produced anew twice is carried out twice",
         "activities.ledger.obstacles.claims_of",
         returning(weakened.claims_no_redrive),
-        f"{_LEDGER}of_two_redrives_of_one_record_one_is_sent",
+        f"{tests.LEDGER}of_two_redrives_of_one_record_one_is_sent",
     ),
     slow(
         "claim",
@@ -247,7 +240,7 @@ INTAKE: Final = (
         "a request that was produced twice is carried out twice",
         "activities.ledger.obstacles.claim",
         NOTHING,
-        f"{_LEDGER}of_many_records_with_one_request_id_at_once_one_is_sent",
+        f"{tests.LEDGER}of_many_records_with_one_request_id_at_once_one_is_sent",
     ),
     quick(
         "claim-is-kept",
@@ -255,7 +248,7 @@ INTAKE: Final = (
         "a skipped record frees its claim although it may have been carried out",
         "recharge.sending.frees_its_claim",
         YES,
-        f"{_SENDING}a_claim_is_freed_by_a_record_that_surely_carried_nothing_out",
+        f"{tests.SENDING}a_claim_is_freed_by_a_record_that_surely_carried_nothing_out",
         "tests/unit/test_stateful.py::TestOneRequest",
     ),
     slow(
@@ -264,7 +257,7 @@ INTAKE: Final = (
         "a record that is older than allowed is sent",
         "activities.ledger.obstacles.stale",
         NOTHING,
-        f"{_LEDGER}a_stale_record_is_held_before_it_is_sent",
+        f"{tests.LEDGER}a_stale_record_is_held_before_it_is_sent",
     ),
     quick(
         "record-is-cut",

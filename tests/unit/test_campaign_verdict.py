@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from devstack.campaign.verdict import EVERYTHING, Produced, audit_problems, charge_problems, leaks, order_problems
+from devstack.campaign.verdict import (
+    EVERYTHING,
+    Produced,
+    audit_problems,
+    charge_problems,
+    leak_problems,
+    order_problems,
+)
+from devstack.leaks import Watched
 from recharge.contract import Ordering
 from tests.support.records import value
 
@@ -52,8 +60,9 @@ def test_what_the_audit_found_is_told_and_so_is_an_audit_that_did_not_come_to_it
     assert audit_problems(2, {}) == ["the audit ended with status 2"]
 
 
-def test_a_number_or_a_secret_in_a_file_is_found_without_being_repeated(tmp_path: Path) -> None:
-    file = tmp_path / "run-1.log"
-    file.write_text("a line\nto 34600111222\nand once more 34600111222\n")
-    found = leaks([file], {"34600111222": "a whole phone number", "swordfish": "a secret"})
-    assert found == ["run-1.log holds a whole phone number (2 lines)"]
+def test_a_number_or_a_secret_in_a_file_is_told_without_being_repeated(tmp_path: Path) -> None:
+    file, secret = tmp_path / "run-1.log", "0123456789abcdef" * 3
+    file.write_text(f"a line\nto 34600111222\nand once more 34600111222\nby {secret}\n")
+    watched = Watched(numbers={"34600111222"}, secrets={secret})
+    told = ["run-1.log holds a phone number (2 lines)", "run-1.log holds a secret (1 lines)"]
+    assert leak_problems(watched.leaks([file])) == told

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.logging import mask_text
-from tests.support.leaks import Watched, logs_below
+from devstack.leaks import Watched, logs_below
 from tests.support.records import value
 
 SECRET = "0123456789abcdef" * 3

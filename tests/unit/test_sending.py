@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from recharge import limits
 from recharge.contract import Finding
+from recharge.late_evidence import NotFoundRules, late_answer_contradicts, not_found_counts
 from recharge.outcome import FINAL_STATES, PREDECESSORS, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import (
     LOOKUP_VERDICT,
@@ -17,13 +18,10 @@ from recharge.sending import (
     Decided,
     Facts,
     KeyRules,
-    NotFoundRules,
     Obstacle,
     ObstacleKind,
     frees_its_claim,
     judge,
-    late_answer_contradicts,
-    not_found_counts,
     unreleased_obstacle,
 )
 

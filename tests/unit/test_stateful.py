@@ -19,6 +19,7 @@ from activities.ledger.lookups import counts as not_found_is_a_verdict
 from activities.ledger.reading import AttemptRow
 from recharge import limits
 from recharge.contract import Finding
+from recharge.late_evidence import NotFoundRules, late_answer_contradicts
 from recharge.outcome import FINAL_STATES, PREDECESSORS, Action, LookupAnswer, Outcome, State, Verdict
 from recharge.sending import (
     LOOKUP_VERDICT,
@@ -26,12 +27,10 @@ from recharge.sending import (
     Decided,
     Facts,
     KeyRules,
-    NotFoundRules,
     Obstacle,
     ObstacleKind,
     frees_its_claim,
     judge,
-    late_answer_contradicts,
 )
 from recharge.settings import DuplicateProtection
 
