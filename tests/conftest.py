@@ -15,17 +15,27 @@ from activities.migrations import migrate
 from app.temporal import register_search_attributes
 from devstack.kafka import KafkaBroker
 from devstack.kafka_admin import Record
+from devstack.leaks import logs_below
 from devstack.ports import release_port, reserve_port
 from devstack.site import Site
 from devstack.stack import Devstack
 from tests.support.http import Ports
-from tests.support.leaks import WATCHED, logs_below
+from tests.support.leaks import WATCHED
 
 SiteMaker = Callable[..., Awaitable[Site]]
 
 # How long an example takes says something about the machine, which servers and other tests share, and nothing about the code.
 settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
+
+
+_FIRST_TO_LAST = ("crash", "integration", "replay", "workflow", "unit")
+"""The folders by how long a file takes, the longest first: so of two processes that share the files neither waits for the other's last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring the tests into the order in which the files should be begun."""
+    items.sort(key=lambda item: _FIRST_TO_LAST.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -246,8 +246,18 @@ async def until_logged(
     process: ManagedProcess, event: str, timeout_s: float = FINAL_TIMEOUT_S, **fields: object
 ) -> None:
     """Wait until a process has logged a line that begins like this, with these fields."""
+    read_bytes = -1
+
+    def is_logged() -> bool:
+        nonlocal read_bytes
+        size_bytes = process.log_file.stat().st_size
+        if size_bytes == read_bytes:
+            return False  # nothing new was written
+        read_bytes = size_bytes
+        return bool(logged_by(process, event, **fields))
+
     await wait_until(
-        lambda: logged_by(process, event, **fields),
+        is_logged,
         timeout_s,
         f"{process.name} logs {event!r} with {fields}",
         process=process,
