@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import lru_cache
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
@@ -28,6 +28,8 @@ from recharge.settings import ProviderSettings, is_loopback
 __all__ = ["Answer", "Call", "LookupReading", "Provider", "ProviderProblem", "boottime_s", "fetch_statement"]
 
 _EXTENSION = "recharge.transmission"
+_URLS_MAX = 16
+"""How many URLs are kept taken apart. Recharges go to one, look-ups each to one of their own."""
 
 
 class ProviderProblem(WrongSettings, ValueError):
@@ -49,15 +51,9 @@ class Provider:
         except ValueError as error:
             raise _problem(str(error)) from error
         self._slots = asyncio.Semaphore(limits.CALLS_IN_FLIGHT_MAX)
-        self._client = httpx.AsyncClient(
-            transport=_Transport(tls),
-            # Neither a proxy nor a password file of the environment may come between, no redirect is a new request of ours,
-            # and nothing that one answer sets may change the next call.
-            trust_env=False,
-            follow_redirects=False,
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            timeout=httpx.Timeout(settings.timeout_s),
-        )
+        # Without a client around it: neither a proxy nor a password file of the environment comes between, no redirect is a new request of
+        # ours, and nothing that one answer sets changes the next call.
+        self._transport = _Transport(tls)
         self._check_settings()
 
     async def send(self, call: Call) -> Answer:
@@ -90,19 +86,15 @@ class Provider:
             except Exception as error:  # noqa: BLE001  # a failed question is asked again
                 return LookupReading(LookupAnswer.UNREADABLE, one_line(f"no whole answer came: {_text(error)}"))
 
-    async def close(self) -> None:
-        """Close the client. Calls that still run are the caller's to await before."""
-        await self._client.aclose()
-
     async def _exchange(self, request: Request, transmission: Transmission) -> Received:
         received: Received | None = None
         try:
             async with asyncio.timeout(transmission.left_s()), self._slots:
-                response = await self._client.send(self._build(request, transmission), stream=True)
+                response = await self._transport.handle_async_request(_build(request, transmission))
                 try:
                     body = await _read(response)
                     _refuse_an_end_that_nobody_told(response, body)
-                    received = Received(response.status_code, dict(response.headers), body)
+                    received = Received(response.status_code, dict(response.headers.items()), body)
                     transmission.complete = True
                 finally:
                     await response.aclose()
@@ -112,23 +104,14 @@ class Provider:
                 raise
         return received
 
-    def _build(self, request: Request, transmission: Transmission) -> httpx.Request:
-        return self._client.build_request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            content=None if request.method == "GET" else request.body,
-            extensions={_EXTENSION: transmission},
-        )
-
     def _check_settings(self) -> None:
         """Build both requests once, so that a setting that fits no request is refused at start and not at the first record."""
         call = Call("reference", b"{}", None, 0.0, after_unknown=False)
         transmission = Transmission(0.0)
         try:
-            self._build(self._profile.request(self._settings, call), transmission)
+            _build(self._profile.request(self._settings, call), transmission)
             if self._settings.lookup_url is not None:
-                self._build(self._profile.lookup_request(self._settings, call.reference), transmission)
+                _build(self._profile.lookup_request(self._settings, call.reference), transmission)
         except Exception as error:
             names = "RECHARGE_PROVIDER__URL, __LOOKUP_URL, __AUTH_TOKEN, __PROFILE"
             raise _problem(f"{names}: fit no request ({error})") from error
@@ -188,6 +171,22 @@ def _is_own_address(settings: ProviderSettings, url: str) -> bool:
     if has_user:
         raise _problem("the statement's URL must not hold a user or a password; use RECHARGE_PROVIDER__AUTH_TOKEN")
     return (parts.scheme, parts.netloc) == urlsplit(settings.url)[:2]
+
+
+def _build(request: Request, transmission: Transmission) -> httpx.Request:
+    return httpx.Request(
+        request.method,
+        _url(request.url),
+        headers=request.headers,
+        content=None if request.method == "GET" else request.body,
+        extensions={_EXTENSION: transmission},
+    )
+
+
+@lru_cache(maxsize=_URLS_MAX)
+def _url(text: str) -> httpx.URL:
+    """A URL taken apart, which is the same for every recharge."""
+    return httpx.URL(text)
 
 
 class _Transport(httpx.AsyncBaseTransport):

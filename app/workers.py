@@ -111,7 +111,6 @@ async def worker(
             await asyncio.gather(workflows.shutdown(), sending.shutdown())
         await calls.drained()
     finally:
-        await provider.close()
         await waiting.close()
         await ledger.close()
 

@@ -150,7 +150,8 @@ class Membership:
         try:
             found = [await self._read_from([partition], each_s) for partition in reading]
             if not any(found) and not each_s:
-                await self._read_from(reading, limits.KAFKA_POLL_S)
+                is_joining = self._assignment.problem is not None
+                await self._read_from(reading, limits.KAFKA_JOINING_POLL_S if is_joining else limits.KAFKA_POLL_S)
         except kafka_words.PositionOutOfRange as problem:
             await self._stop_out_of_range(problem)
         except kafka_words.RecordsUnreadable as problem:

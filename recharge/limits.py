@@ -113,7 +113,8 @@ RECORD_RESULT_TIMEOUT_S = 60.0
 """Start-to-close of `record_result`, which is one transaction; it retries for as long as it takes."""
 
 WORKFLOW_TASK_TIMEOUT_S = 5.0
-"""How long a dead worker's workflow task goes unnoticed. The SDK renews it while a local activity runs in it, however long that takes."""
+"""How long a dead worker's workflow task goes unnoticed. The SDK renews it after four fifths while a local activity runs in it, however
+long that takes; a machine must not stand still for the fifth that is left."""
 
 WORKFLOW_TASKS_IN_FLIGHT_MAX = 50
 """Workflow tasks of one worker at the same time. The first attempt runs inside one, so this many records are begun together; the time-out
@@ -221,6 +222,9 @@ KAFKA_HEARTBEAT_INTERVAL_S = 3.0
 KAFKA_MAX_POLL_INTERVAL_S = 300.0
 KAFKA_POLL_S = 0.2
 """How long one poll waits for records. It bounds how late a pause, a resume or a stop is noticed."""
+
+KAFKA_JOINING_POLL_S = 0.05
+"""The same while partitions are awaited: what was assigned during a poll is read by the next one only."""
 
 KAFKA_CALL_TIMEOUT_S = 30.0
 """The deadline around every aiokafka call, some of which would otherwise wait without limit."""
@@ -464,6 +468,10 @@ _check(
 _check(KAFKA_CALL_TIMEOUT_S * 2 < LOOP_STALLED_S, "a loop that waits for Kafka must not be taken for one that hangs")
 _check(POLL_LASTS_S < POLLER_SEEN_S, "a worker must be told as not seen before it is told no more")
 _check(KAFKA_POLL_S < KAFKA_HEARTBEAT_INTERVAL_S, "a poll must be over before the next heartbeat is due")
+_check(
+    KAFKA_JOINING_POLL_S < KAFKA_POLL_S,
+    "partitions that were assigned must be seen sooner than records that are not there",
+)
 _check(START_RETRY_FIRST_S <= START_RETRY_MAX_S, "the wait for a server must widen towards its limit")
 _check(
     KAFKA_WATCH_TIMEOUT_S < KAFKA_SESSION_TIMEOUT_S, "the log must say that Kafka is away before the session has ended"

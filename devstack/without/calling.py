@@ -67,7 +67,7 @@ CALLING: Final = (
         "no-redirect",
         "how an answer is read",
         "a redirect is followed, which is a second request",
-        "activities.provider.Provider.__init__",
+        "activities.provider.Provider._exchange",
         returning(weakened.follows_redirects),
         f"{tests.PROVIDER}a_redirect_is_not_followed",
     ),

@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urljoin
 
 from sqlalchemy import bindparam, func, select, update
 from temporalio import workflow
@@ -23,7 +24,7 @@ from activities.ledger.obstacles import TWIN
 from activities.ledger.reading import NEWEST_DECISION_ID
 from activities.ledger.rows import BEGUN_COLUMNS, INSERT_ATTEMPT, INSERT_OPEN, NOW
 from activities.ledger.tables import attempts
-from activities.transmission import boottime_s
+from activities.transmission import Transmission, boottime_s
 from recharge.outcome import FINAL_STATES, Outcome, State
 
 
@@ -165,10 +166,14 @@ def sends_the_rest(_: Any, self: Any, data: bytes) -> None:
         self.rest = asyncio.create_task(asyncio.get_running_loop().sock_sendall(self._socket, rest))
 
 
-def follows_redirects(init: Any, self: Any, *arguments: Any) -> None:
+async def follows_redirects(exchange: Any, self: Any, request: Any, transmission: Any) -> Any:
     """A redirect is a new request."""
-    init(self, *arguments)
-    self._client.follow_redirects = True
+    received = await exchange(self, request, transmission)
+    if "location" not in received.headers:
+        return received
+    url = urljoin(request.url, received.headers["location"])
+    with Transmission(transmission.deadline_boottime_s) as further:
+        return await exchange(self, replace(request, url=url), further)
 
 
 def written_anew(call: Any, *arguments: Any) -> Any:

@@ -22,7 +22,6 @@ async def _send(url: str, ca_file: str, time_s: float, body: bytes) -> None:
     sys.stdout.write(f"{deadline_boottime_s}\n")
     sys.stdout.flush()
     answer = await provider.send(Call("source:topic:0:0", body, None, deadline_boottime_s, after_unknown=False))
-    await provider.close()
     sys.stdout.write(json.dumps(dataclasses.asdict(answer)) + "\n")
 
 

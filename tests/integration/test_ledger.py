@@ -168,7 +168,6 @@ async def test_the_time_that_the_ledger_took_to_open_an_attempt_is_taken_from_it
         assert found == [("not_sent", "not sent: the call's time is over")]
     finally:
         await asyncio.gather(locking, return_exceptions=True)
-        await provider.close()
 
 
 async def test_an_open_attempt_of_a_lost_worker_is_in_doubt(stack: Devstack, site: Site, ledger: Ledger) -> None:

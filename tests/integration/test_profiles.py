@@ -457,7 +457,6 @@ async def test_a_provider_that_lists_recharges_by_our_order_id_is_called_and_ask
         for word in ("SUBMITTED", "DONE", "DECLINED"):
             listed[:] = [{"orderId": REFERENCE, "state": word}]
             readings.append((await asked.look_up(REFERENCE)).answer)
-        await asked.close()
     assert [answer.outcome for answer in answers] == [Outcome.PENDING, Outcome.PENDING]
     assert readings == [
         LookupAnswer.NOT_FOUND,
@@ -477,7 +476,6 @@ async def test_a_record_that_has_the_references_field_itself_is_refused_and_neve
     async with serving(lambda peer: peer.answer("200 OK", CHARGED), certificates.server) as server:
         asked = provider(server.url, certificates, reference_field="orderId")
         answer = await asked.send(call(body=b'{"amount": 1, "ORDERID": "mine"}'))
-        await asked.close()
     assert answer.outcome is Outcome.REFUSED
     assert "orderId" in answer.said
     assert "mine" not in answer.said
@@ -512,5 +510,4 @@ async def test_a_profile_that_fails_at_an_answer_leaves_it_unknown(
     async with serving(lambda peer: peer.answer("200 OK", CHARGED), certificates.server) as server:
         asked = provider(server.url, certificates, profile=name)
         given: Any = await asked.send(call())
-        await asked.close()
     assert given.outcome is Outcome.UNKNOWN

@@ -50,7 +50,6 @@ async def test_the_record_arrives_byte_for_byte_with_its_key_and_trace(certifica
             )
         )
         answer = await provider.send(call(body=body, traceparent=trace))
-        await provider.close()
 
     head, _, arrived = bytes(server.seen).partition(b"\r\n\r\n")
     lines = {line.lower() for line in head.split(b"\r\n")[1:]}
@@ -74,7 +73,6 @@ async def test_a_look_up_asks_for_the_reference_percent_encoded(certificates: Ce
         settings = {"url": server.url, "lookup_url": f"{server.url}/{{reference}}?x=1", "ca_file": certificates.ca_file}
         provider = Provider(ProviderSettings.model_validate(settings))
         reading = await provider.look_up("a:b/c?d e")
-        await provider.close()
     assert reading.answer is LookupAnswer.CHARGED
     assert reading.provider_reference == "P-1"
     assert bytes(server.seen).startswith(b"GET /recharges/a%3Ab%2Fc%3Fd%20e?x=1 HTTP/1.1\r\n")
@@ -86,7 +84,6 @@ async def test_a_look_up_that_fails_decides_nothing(certificates: Certificates) 
     settings = {"url": url, "lookup_url": f"{url}/{{reference}}", "ca_file": certificates.ca_file}
     provider = Provider(ProviderSettings.model_validate(settings))
     reading = await provider.look_up(REFERENCE)
-    await provider.close()
     assert reading.answer is LookupAnswer.UNREADABLE
     assert "refused" in reading.said
 
@@ -99,7 +96,6 @@ async def test_nothing_is_kept_between_calls(certificates: Certificates) -> None
         provider = Provider(ProviderSettings.model_validate({"url": server.url, "ca_file": certificates.ca_file}))
         for _ in range(3):
             assert (await provider.send(call())).outcome is Outcome.CHARGED
-        await provider.close()
     assert server.connections == 3
     assert b"cookie" not in bytes(server.seen).lower()
 
@@ -126,7 +122,6 @@ async def test_calls_at_the_same_time_each_get_their_own_answer(certificates: Ce
     async with serving(behaviour, certificates.server) as server:
         provider = Provider(ProviderSettings.model_validate({"url": server.url, "ca_file": certificates.ca_file}))
         answers = await asyncio.gather(*(provider.send(call(body=b"n%d" % number)) for number in range(50)))
-        await provider.close()
     assert [answer.provider_reference for answer in answers] == [f"n{number}" for number in range(50)]
 
 
@@ -165,7 +160,6 @@ async def test_a_reference_that_fits_no_header_is_not_sent(certificates: Certifi
             answer = await provider.send(Call(reference, BODY, None, boottime_s() + 5, after_unknown=False))
             assert answer.outcome is Outcome.NOT_SENT
             assert answer.said.isprintable()
-        await provider.close()
     assert server.seen == b""
 
 
@@ -230,7 +224,6 @@ async def test_a_call_that_waits_too_long_for_its_turn_is_not_sent(
     async with serving(hang, certificates.server) as server:
         provider = Provider(ProviderSettings.model_validate({"url": server.url, "ca_file": certificates.ca_file}))
         first, second = await asyncio.gather(provider.send(call(2.0)), provider.send(call(0.5)))
-        await provider.close()
     assert first.outcome is Outcome.UNKNOWN
     assert second.outcome is Outcome.NOT_SENT
     assert server.connections == 1

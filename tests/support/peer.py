@@ -138,10 +138,7 @@ async def send(
     url: str, certificates: Certificates, *, time_s: float = 10.0, body: bytes = BODY, **settings: object
 ) -> Answer:
     provider = Provider(ProviderSettings.model_validate({"url": url, "ca_file": certificates.ca_file, **settings}))
-    try:
-        return await provider.send(call(time_s, body))
-    finally:
-        await provider.close()
+    return await provider.send(call(time_s, body))
 
 
 def call(time_s: float = 10.0, body: bytes = BODY, traceparent: str | None = None) -> Call:

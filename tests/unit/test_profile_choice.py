@@ -141,18 +141,18 @@ async def test_a_module_of_the_three_functions_alone_asks_as_the_standard_profil
     name = f"profile_{secrets.token_hex(8)}"
     (tmp_path / f"{name}.py").write_text("from activities.profile import read_answer, read_lookup, request")
     monkeypatch.syspath_prepend(tmp_path)
-    await Provider(settings(profile=name, lookup_url="https://provider.example.net/r/{reference}")).close()
+    Provider(settings(profile=name, lookup_url="https://provider.example.net/r/{reference}"))
 
 
 async def test_the_worked_example_can_be_chosen() -> None:
-    await Provider(
+    Provider(
         settings(
             profile="activities.profiles.listing",
             reference_field="orderId",
             duplicate_protection="lookup",
             lookup_url="https://provider.example.net/orders?orderId={reference}",
         )
-    ).close()
+    )
 
 
 # --- docs/providers.md ------------------------------------------------------------------------------------------------
@@ -181,13 +181,13 @@ async def test_the_documented_module_does_what_its_text_says(tmp_path: Path, mon
     assert outcome(409, b"charged") is Outcome.UNKNOWN
     assert outcome(200, b'{"status":"charged"}') is Outcome.CHARGED
     assert outcome(404, b'{"status":"charged"}') is Outcome.UNKNOWN
-    await Provider(given).close()
+    Provider(given)
 
 
 async def test_the_documented_settings_of_the_worked_example_are_taken() -> None:
     (text,) = blocks("ini")
     lines = dict(line.split("=", 1) for line in text.splitlines())
-    await Provider(load(WorkerEnvironment, REQUIRED | lines).provider).close()
+    Provider(load(WorkerEnvironment, REQUIRED | lines).provider)
 
 
 def test_every_documented_setting_is_one_and_has_its_default() -> None:
