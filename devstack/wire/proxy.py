@@ -308,8 +308,9 @@ def _cutters(hop: Hop) -> tuple[Cutter, Cutter]:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     """End a connection as its other half ended: by a reset."""
-    connection = writer.get_extra_info("socket")
-    if connection is not None:  # a connection with TLS that has ended already has none
+    # A connection with TLS that has ended has no socket any more, and asking for it raises an error of asyncio's own.
+    if not writer.is_closing():
+        connection = writer.get_extra_info("socket")
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
     writer.transport.abort()
