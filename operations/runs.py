@@ -20,6 +20,7 @@ _OPEN = frozenset(
         WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
     }
 )
+_TASK_ENDS = frozenset(f"workflow_task_{end}_event_attributes" for end in ("completed", "failed", "timed_out"))
 _PREFIX = "WORKFLOW_EXECUTION_STATUS_"
 
 
@@ -87,11 +88,15 @@ async def reopen(client: Client, workflow_id: str, run_id: str, reason: str) -> 
 
 
 async def _reset_point(client: Client, workflow_id: str, run_id: str) -> int:
-    """The first completed workflow task; the last event where no worker ever completed one."""
+    """The end of the first workflow task, whatever it was; the last event where no worker ever took one.
+
+    A workflow that is terminated during its first task has that task's failure and its own end written in one step, and cannot be reset
+    to a place inside it: so not to the end of the workflow.
+    """
     handle = client.get_workflow_handle(workflow_id, run_id=run_id)
     last = 1
     async for event in handle.fetch_history_events(page_size=_PAGE_EVENTS, rpc_timeout=RPC_TIMEOUT):
-        if event.HasField("workflow_task_completed_event_attributes"):
+        if event.WhichOneof("attributes") in _TASK_ENDS:
             return event.event_id
         last = event.event_id
     return last

@@ -395,6 +395,21 @@ async def test_a_workflow_that_is_opened_again_hears_of_no_older_update_or_cance
     assert [action for action, *_ in await office.actions(workflow_id)] == ["hold", "charged"]
 
 
+async def test_a_workflow_that_was_terminated_during_its_first_call_is_opened_again_by_a_decision(
+    office: Office,
+) -> None:
+    workflow_id = await office.record("delay:1+charge+status:500", then=1)
+    await office.stack.simulator.client.wait_for_posts(workflow_id, 1, TIMEOUT_S)
+    await office.client.get_workflow_handle(workflow_id).terminate("by a test")
+    await office.until(workflow_id, "in_doubt")
+    await office.until_judgeable(workflow_id)
+    told = await office.ask("resolve", workflow_id, "--charged", *PERSON)
+    assert (told.status, told.err) == (0, "")
+    await office.until_committed(workflow_id, 2)
+    assert await office.row(workflow_id) == ("succeeded",)
+    assert len(await office.posts(workflow_id)) == 1
+
+
 async def test_a_workflow_that_failed_is_opened_again_by_a_decision(office: Office) -> None:
     workflow_id = await office.record("delay:1+charge+ok", then=1)
     await office.stack.simulator.client.wait_for_posts(workflow_id, 1, TIMEOUT_S)
