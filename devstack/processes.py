@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar, overload
+from typing import Protocol, Self, TypeVar, overload
 
 from devstack.errors import DevstackError, ProcessEndedError, WaitTimeoutError
 
@@ -22,16 +22,36 @@ _KILL_TIMEOUT_S = 10.0
 TERMINATE_TIMEOUT_S = 10.0
 
 
+class Child(Protocol):
+    """A process that was started for us, and how it ends."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+
+    def end_fd(self) -> int:
+        """A new file descriptor that can be read from when it has ended."""
+
+
+class _Program(subprocess.Popen[bytes]):
+    """A program that we started ourselves."""
+
+    def end_fd(self) -> int:
+        """A new file descriptor that can be read from when it has ended."""
+        return os.pidfd_open(self.pid)
+
+
 class ManagedProcess:
     """One child process in a session of its own, its output in a log file.
 
     A terminal's Ctrl-C does not reach it, and the kernel kills it when the parent ends for whatever reason.
     """
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], log_file: Path) -> None:
+    def __init__(self, name: str, child: Child, log_file: Path) -> None:
         self.name = name
         self.log_file = log_file
-        self._popen = popen
+        self._child = child
 
     @classmethod
     def start(
@@ -46,7 +66,7 @@ class ManagedProcess:
             raise DevstackError(f"{name} must be started from the main thread: it is killed when its thread ends.")
         log_file.parent.mkdir(parents=True, exist_ok=True)
         with log_file.open("ab") as log:
-            popen = subprocess.Popen(
+            child = _Program(
                 [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), *argv],
                 env=dict(env),
                 cwd=cwd,
@@ -55,17 +75,17 @@ class ManagedProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return cls(name, popen, log_file)
+        return cls(name, child, log_file)
 
     @property
     def pid(self) -> int:
         """The process's id, which is its process group's as well."""
-        return self._popen.pid
+        return self._child.pid
 
     @property
     def returncode(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
-        return self._popen.poll()
+        return self._child.poll()
 
     def kill(self) -> None:
         """Send SIGKILL to the process and what it started. Nothing happens where it has ended."""
@@ -104,21 +124,23 @@ class ManagedProcess:
         Raises:
             WaitTimeoutError: when it still runs after `timeout_s`.
         """
-        if (status := self._popen.poll()) is not None:
+        if (status := self._child.poll()) is not None:
             return status
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        process_fd = os.pidfd_open(self.pid)
-        loop.add_reader(process_fd, ended.set)
+        end_fd = self._child.end_fd()
+        loop.add_reader(end_fd, ended.set)
         try:
             async with asyncio.timeout(timeout_s):
                 await ended.wait()
         except TimeoutError:
             raise WaitTimeoutError(f"{self.name} did not end within {timeout_s:g} s.") from None
         finally:
-            loop.remove_reader(process_fd)
-            os.close(process_fd)
-        return self._popen.wait()
+            loop.remove_reader(end_fd)
+            os.close(end_fd)
+        ended_with = self._child.poll()
+        assert ended_with is not None  # noqa: S101  # the descriptor said so
+        return ended_with
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of its log."""
@@ -140,7 +162,7 @@ class ManagedProcess:
             )
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._popen.poll() is None:
+        if self._child.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 

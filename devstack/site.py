@@ -3,7 +3,7 @@
 import itertools
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
@@ -52,6 +52,9 @@ class Site:
 
     launcher: ClassVar[tuple[str, ...]] = ("-m", "app")
     """How Python is told to run the service, before its command. A test may run it without one of its safeguards."""
+
+    starter: ClassVar[Callable[..., ManagedProcess]] = staticmethod(ManagedProcess.start)
+    """What starts the service's processes. A test may have them started in a quicker way."""
 
     names: SiteNames
     folder: Path
@@ -116,7 +119,7 @@ class Site:
         launcher = self.launcher if without is None else ("-m", "devstack.without", without)
         argv = [sys.executable, *launcher, command, *arguments]
         merged = minimal_environment(PYTHONUNBUFFERED="1") | settings | dict(env or {})
-        process = ManagedProcess.start(name, argv, merged, self.folder / f"{name}.log", self.folder)
+        process = self.starter(name, argv, merged, self.folder / f"{name}.log", self.folder)
         self._processes.append(process)
         return process
 

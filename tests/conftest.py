@@ -19,8 +19,10 @@ from devstack.leaks import logs_below
 from devstack.ports import release_port, reserve_port
 from devstack.site import Site
 from devstack.stack import Devstack
+from tests.support import command
 from tests.support.http import Ports
 from tests.support.leaks import WATCHED
+from tests.support.preloaded import Preloaded
 
 SiteMaker = Callable[..., Awaitable[Site]]
 
@@ -56,6 +58,17 @@ def nothing_secret_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator
         WATCHED.add_secrets_below(folder)
     leaks = [leak for folder in folders for leak in WATCHED.leaks(logs_below(folder))]
     assert not leaks, "\n".join(f"{leak.where} tells {leak.what}: {leak.line[:500]}" for leak in leaks[:20])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    """Processes and commands of the service begin with its modules loaded."""
+    started = Preloaded(tmp_path_factory.mktemp("preloaded"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Site, "starter", staticmethod(started.start))
+        patch.setattr(command, "PRELOADED", started)
+        yield started
+    started.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -61,6 +61,14 @@ async def assert_refuses(site: Site, process: ManagedProcess, status: int, *word
     assert "Traceback" not in text(process)
     for secret in secrets_of(site):
         assert secret not in text(process)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def from_the_beginning() -> Iterator[None]:
+    """How processes start is the matter of these tests, so each loads its modules by itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Site, "starter", staticmethod(ManagedProcess.start))
+        yield
 
 
 @pytest.fixture(scope="module")

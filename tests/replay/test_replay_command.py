@@ -54,7 +54,7 @@ async def ask(
     *arguments: str, stdin: bytes = b"", workflow: str | None = None, server: Mapping[str, str] | None = None
 ) -> Told:
     """Run `recharge replay` as a person would, with the workflow of a changed build where one is named."""
-    start = command.AS_A_MODULE if workflow is None else ("-c", WITH_A_CHANGED_WORKFLOW.format(name=workflow))
+    start = None if workflow is None else ("-c", WITH_A_CHANGED_WORKFLOW.format(name=workflow))
     told = await command.ask("replay", *arguments, environment=server or {}, stdin=stdin, start=start)
     assert not any(number in told.out + told.err for number in NUMBERS)
     return told
