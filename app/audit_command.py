@@ -25,22 +25,31 @@ def audit(
     *,
     statement: Annotated[
         str | None,
-        typer.Option(help="The provider's statement: a CSV file, a URL, or - for standard input.", show_default=False),
+        typer.Option(
+            metavar="FILE-OR-URL",
+            help="The provider's statement: a CSV file, a URL, or - for standard input.",
+            show_default=False,
+        ),
     ] = None,
     statement_until: Annotated[
         str | None,
         typer.Option(
+            metavar="TIME",
             help=f"The statement holds every charge before this moment, {_TIME_HELP}; by default when it was fetched, or last changed.",
             show_default=False,
         ),
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--from", help=f"Records with a timestamp from then on, {_TIME_HELP}.", show_default=False),
+        typer.Option(
+            "--from", metavar="TIME", help=f"Records with a timestamp from then on, {_TIME_HELP}.", show_default=False
+        ),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--to", help=f"Records with a timestamp before then, {_TIME_HELP}.", show_default=False),
+        typer.Option(
+            "--to", metavar="TIME", help=f"Records with a timestamp before then, {_TIME_HELP}.", show_default=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -15,10 +15,20 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound=Environment)
 T = TypeVar("T")
 
-Who = Annotated[str, typer.Option("--by", help="Who decides.", show_default=False)]
-Why = Annotated[str, typer.Option("--note", help="Why, for those who ask later.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for scripts.")]
-Reveal = Annotated[bool, typer.Option("--reveal", help="Show phone numbers and the record as they are.")]
+FLAG = ""
+"""What stands for the value of an option that takes none, in its help."""
+
+Who = Annotated[
+    str, typer.Option("--by", metavar="WHO", help="Who decides; every decision needs it.", show_default=False)
+]
+Why = Annotated[
+    str,
+    typer.Option(
+        "--note", metavar="WHY", help="Why, for those who ask later; every decision needs it.", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", metavar=FLAG, help="Write JSON, for scripts.")]
+Reveal = Annotated[bool, typer.Option("--reveal", metavar=FLAG, help="Show phone numbers and the record as they are.")]
 
 
 def check_reason(by: str, note: str) -> None:

@@ -1,6 +1,8 @@
 """`recharge dev`: the whole local stack with an intake and a worker, until Ctrl-C."""
 
 import asyncio
+import shutil
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -36,16 +38,22 @@ def _addresses(stack: Devstack, site: Site) -> str:
         "MySQL (TLS)": stack.mysql.address,
         "provider simulator": stack.simulator.url,
         "three records at once": f"curl -X POST {stack.simulator.control_url}/dummyProducerCrash",
-        "records of yours": f"RECHARGE_ENV_FILE={site.folder}/producer.env recharge produce FILE",
-        "a command of yours": f"RECHARGE_ENV_FILE={site.environment_file} recharge COMMAND",
+        "records of yours": f"RECHARGE_ENV_FILE={site.folder}/producer.env {_program()} produce FILE",
+        "a command of yours": f"RECHARGE_ENV_FILE={site.environment_file} {_program()} COMMAND",
         "logs": f"{site.folder}/*.log",
     }
     return "\n".join(f"  {name:<22}{value}" for name, value in rows.items())
 
 
+def _program() -> str:
+    """How this very program is called from the shell: by its whole path where the shell would not find it, or would find another one."""
+    here = Path(sys.executable).with_name("recharge")
+    return "recharge" if shutil.which("recharge") == str(here) else str(here)
+
+
 def _started(console: Console) -> Told:
     return lambda command, process: console.print(
-        f"{command} runs, process {process.pid}, log {process.log_file}", highlight=False
+        f"{command} runs, process {process.pid}, log {process.log_file}", soft_wrap=True, highlight=False
     )
 
 
@@ -54,7 +62,9 @@ def _died(console: Console) -> Told:
         status = process.returncode
         how = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
         console.print(
-            f"[bold red]{command} {how}[/bold red] (process {process.pid}); a new one is started", highlight=False
+            f"[bold red]{command} {how}[/bold red] (process {process.pid}); a new one is started",
+            soft_wrap=True,
+            highlight=False,
         )
 
     return told

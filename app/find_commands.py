@@ -27,10 +27,14 @@ def find(  # each of them is an option
     ] = None,
     *,
     partition: Annotated[
-        int | None, typer.Option(min=0, max=_INT32_MAX, help="The record's partition.", show_default=False)
+        int | None, typer.Option(min=0, max=_INT32_MAX, metavar="N", help="The record's partition.", show_default=False)
     ] = None,
-    offset: Annotated[int | None, typer.Option(min=0, max=_INT64_MAX, help="Its offset.", show_default=False)] = None,
-    topic: Annotated[str | None, typer.Option(help="Its topic; any topic by default.", show_default=False)] = None,
+    offset: Annotated[
+        int | None, typer.Option(min=0, max=_INT64_MAX, metavar="M", help="Its offset.", show_default=False)
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its topic; any topic by default.", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the query that finds a customer's records, or the record at a position, in Temporal; and its link to the Web UI."""

@@ -9,6 +9,7 @@ import typer
 
 from app import process
 from app.audit_command import audit
+from app.command import FLAG
 from app.deployment import Deployment, DeploymentProblem
 from app.environment import (
     CodecServerEnvironment,
@@ -34,6 +35,10 @@ E = TypeVar("E", bound=Environment)
 cli = typer.Typer(
     name="recharge",
     help="Carries out telephone credit transfers from Kafka exactly once, in their order of arrival.",
+    epilog=(
+        "Settings come from the environment, or from the file that RECHARGE_ENV_FILE names (docs/architecture.md, Settings). "
+        "What to do when something is wrong stands in docs/runbook.md."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -58,7 +63,7 @@ def migrate() -> None:
 
 @cli.command()
 def ingest() -> None:
-    """Read the topic, start one workflow a record, and commit what is final."""
+    """The intake alone: read the topic, start one workflow a record, and commit what is final."""
     from app.ingest import run  # noqa: PLC0415
 
     settings = _settings(IngestEnvironment)
@@ -66,16 +71,25 @@ def ingest() -> None:
 
 
 DeploymentName = Annotated[
-    str | None, typer.Option("--deployment", help="The worker deployment that this process belongs to.", metavar="NAME")
+    str | None,
+    typer.Option(
+        "--deployment",
+        help="The worker deployment that this process belongs to; with --build-id. Without both it takes any work.",
+        metavar="NAME",
+    ),
 ]
 BuildId = Annotated[
-    str | None, typer.Option(help="The build of it that this is; another one for every release.", metavar="ID")
+    str | None,
+    typer.Option(
+        help="The build of it that this is, another one for every release. It gets work once it is made current.",
+        metavar="ID",
+    ),
 ]
 
 
 @cli.command()
 def worker(deployment: DeploymentName = None, build_id: BuildId = None) -> None:
-    """Carry recharges out: run the workflows and their activities."""
+    """The worker alone: carry recharges out, that is, run the workflows and their activities."""
     from app.worker import run  # noqa: PLC0415
 
     of = Deployment.of(deployment, build_id)
@@ -85,7 +99,7 @@ def worker(deployment: DeploymentName = None, build_id: BuildId = None) -> None:
 
 @cli.command("run")
 def run_both(deployment: DeploymentName = None, build_id: BuildId = None) -> None:
-    """Intake and worker in one process, on one Temporal client, with eager start."""
+    """Intake and worker in one process, the usual way: a record's first step needs no way through Temporal's queue."""
     from app.run import run  # noqa: PLC0415
 
     of = Deployment.of(deployment, build_id)
@@ -107,10 +121,12 @@ def produce(
     file: Annotated[
         Path | None, typer.Argument(help="A file of JSON objects, one a line; standard input where it is left out.")
     ] = None,
-    key: Annotated[str | None, typer.Option(help="Kafka's key of every record sent.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Kafka's key of every record sent.")] = None,
     partition: Annotated[
         int | None,
-        typer.Option(help="The partition of every record sent; by key or in turn where it is left out.", min=0),
+        typer.Option(
+            metavar="N", help="The partition of every record sent; by key or in turn where it is left out.", min=0
+        ),
     ] = None,
 ) -> None:
     """Send records to the topic, as they stand, and print where each was written."""
@@ -127,7 +143,7 @@ def produce(
 
 @cli.command()
 def dev(
-    folder: Annotated[Path, typer.Option(help="Where the stack keeps its data.")] = Path(".devstack"),
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the stack keeps its data.")] = Path(".devstack"),
 ) -> None:
     """Keep the whole local stack up, with an intake and a worker, until Ctrl-C."""
     module = _devstack("app.dev")
@@ -138,10 +154,13 @@ def dev(
 @cli.command()
 def demo(
     folder: Annotated[
-        Path | None, typer.Option(help="Where the stack keeps its data; a temporary folder by default.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where the stack keeps its data; a temporary folder by default."),
     ] = None,
     *,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the Web UI up after the verdict, until Ctrl-C.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", metavar=FLAG, help="Keep the Web UI up after the verdict, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Three records on the whole local stack: an error of the provider, a killed worker, and each carried out once."""
     module = _devstack("app.demo")

@@ -9,6 +9,7 @@ import typer
 
 from app import process
 from app.command import (
+    FLAG,
     AsJson,
     Reveal,
     Who,
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+A_RECORD = "Partition and offset (0/11), topic/partition/offset, or the workflow's id (local:credit-transfers:0:11)."
+
 Records = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="ID...",
-        help="A workflow id, topic/partition/offset or partition/offset; several of them; or - for standard input, one a line.",
+        help=f"{A_RECORD} Several of them; or - for standard input, one a line.",
         show_default=False,
     ),
 ]
@@ -43,17 +46,26 @@ Records = Annotated[
 def resolve(  # noqa: PLR0913  # each of them is an option
     ids: Records = None,
     *,
-    charged: Annotated[bool, typer.Option("--charged", help="It was carried out: the record succeeded.")] = False,
-    not_charged: Annotated[
-        bool, typer.Option("--not-charged", help="Nothing was carried out: it may be sent once more.")
+    charged: Annotated[
+        bool, typer.Option("--charged", metavar=FLAG, help="It was carried out: the record succeeded.")
     ] = False,
-    skip: Annotated[bool, typer.Option("--skip", help="Leave it as it is and never send it again.")] = False,
+    not_charged: Annotated[
+        bool, typer.Option("--not-charged", metavar=FLAG, help="Nothing was carried out: it is sent once more.")
+    ] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip", metavar=FLAG, help="Leave it as it is and never send it again.")
+    ] = False,
     provider_reference: Annotated[
-        str | None, typer.Option(help="What the provider calls the recharge; with --charged only.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="REFERENCE", help="What the provider calls the recharge; with --charged only.", show_default=False
+        ),
     ] = None,
     by: Who = "",
     note: Why = "",
-    list_: Annotated[bool, typer.Option("--list", help="Show what waits for a person, oldest first.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", metavar=FLAG, help="Show what waits for a person, oldest first; decide nothing.")
+    ] = False,
     as_json: AsJson = False,
     reveal: Reveal = False,
 ) -> None:
@@ -86,9 +98,7 @@ def hold(ids: Records = None, *, by: Who = "", note: Why = "", as_json: AsJson =
 
 @commands.command()
 def show(
-    record: Annotated[
-        str, typer.Argument(metavar="ID", help="A workflow id, topic/partition/offset or partition/offset.")
-    ],
+    record: Annotated[str, typer.Argument(metavar="ID", help=A_RECORD)],
     *,
     as_json: AsJson = False,
     reveal: Reveal = False,
@@ -114,7 +124,7 @@ def show(
 def status(
     *,
     as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", metavar=FLAG, help="Look again and again, until Ctrl-C.")] = False,
 ) -> None:
     """Tell whether each part is up, how far behind each partition is and what blocks it, and what waits for a person."""
     from app import operate_runs  # noqa: PLC0415

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.command import Who, Why, check_reason, settings_of
+from app.command import FLAG, Who, Why, check_reason, settings_of
 from app.environment import RedactEnvironment
 from recharge import limits
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 redact_commands = typer.Typer()
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count them; nothing is changed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", metavar=FLAG, help="Only count them; nothing is changed.")]
 
 
 @redact_commands.command()

@@ -36,20 +36,28 @@ def replay(
     *,
     query: Annotated[
         str | None,
-        typer.Option(help="The workflows of the server to replay; all open ones by default.", show_default=False),
+        typer.Option(
+            metavar="QUERY",
+            help="The workflows of the server to replay, in Temporal's words; all open ones by default.",
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=limits.REPLAY_HISTORIES_MAX,
+            metavar="N",
             help=f"The most of them ({limits.REPLAY_HISTORIES_DEFAULT} by default).",
             show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether this build goes on with workflows that an earlier one has begun. Exit status 1 where it would stop one."""
+    """Tell whether this build goes on with workflows that an earlier one has begun. It changes nothing.
+
+    Exit status 0: all replay; 1: it would stop one; 2: nothing is proven, since there was none or one could not be read.
+    """
     if files and (query is not None or limit is not None):
         misused("give files, or --query and --limit for the server, not both")
     if query is not None and not query.strip():

@@ -25,7 +25,10 @@ InFlight = Annotated[int, typer.Option(help="Workflows of the bare loop at a tim
 Seconds = Annotated[float, typer.Option(help="How long records are produced at half load.", min=10)]
 Times = Annotated[int, typer.Option(help="How many restarts of each kind.", min=1)]
 
-cli = typer.Typer(help="Measure the service on the local stack, each figure beside its yardstick in the same run.")
+cli = typer.Typer(
+    help="Measure the service on the local stack, each figure beside its yardstick in the same run.",
+    add_completion=False,
+)
 console = Console()
 
 

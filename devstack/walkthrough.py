@@ -4,6 +4,7 @@ Whatever stands in that page as output was printed by the command above it, in t
 for what it speaks of, so that a step whose outcome is another one ends the run.
 """
 
+import argparse
 import asyncio
 import contextlib
 import tempfile
@@ -131,7 +132,7 @@ async def deploy(walk: Walk, old: ManagedProcess) -> ManagedProcess:
     await walk.stack.simulator.client.set_rules(Rule("charge+status:500", reference=reference))
     await walk.send(topup(8))
     await walk.until_states(in_doubt=1)
-    await walk.run("replay", "--query", 'WorkflowType="RechargeWorkflow" AND ExecutionStatus="Running"')
+    await walk.run("replay")
     walk.say("It can. The new process comes up beside the old one, is made current, and the old one is stopped:")
     new = walk.site.spawn("run", "--deployment", DEPLOYMENT, "--build-id", "1.1")
     await walk.until_logged(new, "this build is not current")
@@ -209,7 +210,8 @@ async def play() -> str:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page. There are no options, so `--help` says what this does instead of doing it."""
+    argparse.ArgumentParser(prog="python -m devstack.walkthrough", description=__doc__).parse_args()
     PAGE.write_text(asyncio.run(play()))
     Console(stderr=True).print(f"written: {PAGE}", soft_wrap=True)
 

@@ -17,6 +17,8 @@ from recharge.outcome import FINAL_STATES, State
 from recharge.text import printable
 
 _PIPED_WIDTH = 200
+_TITLES = {"error": "what was heard"}
+"""Columns that are called otherwise on a screen than in JSON: an attempt that was charged has an answer there, and no error."""
 _STATE_STYLES = {
     State.SUCCEEDED: "green",
     State.REJECTED: "yellow",
@@ -60,6 +62,8 @@ def show_record(out: Console, seen: Seen, discretion: Discretion) -> None:
     record: Mapping[str, Any] = told["record"]
     out.print(Text.assemble((told["workflow_id"], "bold"), "  ", _state(seen.story.state)), soft_wrap=True)
     facts = Table.grid(padding=(0, 2))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     for name, value in _facts(seen, told, record):
         if value is not None:
             facts.add_row(Text(name, "dim"), plain(str(value)))
@@ -148,10 +152,10 @@ def _table(
         return
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column.replace("_", " "))
+        table.add_column(_TITLES.get(column, column.replace("_", " ")), overflow="fold")
     added = ["" if more is None else more(row) for row in rows]
     if any(added):
-        table.add_column("since then")
+        table.add_column("since then", overflow="fold")
     for row, addition in zip(rows, added, strict=True):
         cells = [_cell(column, row[column]) for column in columns]
         table.add_row(*(plain(cell) for cell in [*cells, *([addition] if any(added) else [])]))

@@ -106,9 +106,9 @@ async def gather(
     if temporal_problem is not None:
         status.problems["temporal"] = temporal_problem
     found, _, _ = await asyncio.gather(
-        _in_time("kafka", _offsets(kafka, status), status),
-        _in_time("ledger", _ledger(ledger, status), status),
-        _in_time("temporal", _temporal(client, kafka.source, task_queue, status), status),
+        _in_time("kafka", f"Kafka at {kafka.bootstrap_servers}", _offsets(kafka, status), status),
+        _in_time("ledger", ledger.where, _ledger(ledger, status), status),
+        _in_time("temporal", "Temporal", _temporal(client, kafka.source, task_queue, status), status),
     )
     offsets = found or []
     behind = {each.partition: each.next_offset for each in offsets if each.end > each.next_offset}
@@ -144,13 +144,13 @@ def _gone(kafka: KafkaSettings, at: _Offsets) -> str | None:
     return str(offset_gone(kafka, at.partition, at.next_offset, at.begin, at.end))
 
 
-async def _in_time(part: str, asking: Awaitable[T], status: Status) -> T | None:
+async def _in_time(part: str, where: str, asking: Awaitable[T], status: Status) -> T | None:
     """What a part tells; None where it takes longer than a person in an outage can wait, which is told as its problem."""
     try:
         async with asyncio.timeout(limits.STATUS_PART_TIMEOUT_S):
             return await asking
     except TimeoutError:
-        status.problems[part] = f"no answer within {limits.STATUS_PART_TIMEOUT_S:g} s"
+        status.problems[part] = f"{where} gave no answer within {limits.STATUS_PART_TIMEOUT_S:g} s"
         return None
 
 

@@ -29,9 +29,22 @@ def live(out: Console) -> Iterator[Callable[[Status, Discretion], None]]:
             page = Console(file=drawn, width=out.width, force_terminal=True, highlight=False)
             page.print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, again in a moment; Ctrl-C ends it", style="dim")
             show_status(page, status, discretion)
-            screen.update(Text.from_ansi(drawn.getvalue()), refresh=True)
+            screen.update(_fitting(drawn.getvalue(), out.width, out.height), refresh=True)
 
         yield show
+
+
+def _fitting(page: str, width: int, height: int) -> Text:
+    """As much of a page as a screen of this size holds. What does not fit is counted, since nobody can scroll there."""
+    lines = [Text.from_ansi(line) for line in page.splitlines()]
+    rows = [max(1, -(-line.cell_len // width)) for line in lines]
+    if sum(rows) <= height:
+        return Text("\n").join(lines)
+    shown = 0
+    while sum(rows[: shown + 1]) < height:
+        shown += 1
+    more = f"… {len(lines) - shown} lines more; `recharge status` without --watch has them"
+    return Text("\n").join([*lines[:shown], Text(more[:width], "bold magenta")])
 
 
 def show_status(out: Console, status: Status, discretion: Discretion) -> None:
@@ -43,19 +56,22 @@ def show_status(out: Console, status: Status, discretion: Discretion) -> None:
     _intake_and_provider(out, status, discretion)
     if status.schema_is_current is not None:
         out.print(f"ledger's schema: {'current' if status.schema_is_current else 'not current, run: recharge migrate'}")
+    # Before the table, whose length is that of the topic.
+    counts = [f"{state} {count}" for state, count in status.states.items() if count]
+    if "ledger" not in status.problems:
+        out.print("records: " + (", ".join(counts) or "none"), soft_wrap=True)
     table = Table()
     for column in ("partition", "committed", "end", "lag", "blocked by"):
         table.add_column(column, justify="left" if column == "blocked by" else "right")
     for each in status.partitions:
         numbers = (each.partition, "-" if each.committed is None else each.committed, each.end, each.lag)
-        table.add_row(*map(str, numbers), plain(_blocked(each)))
+        unknown = each.lag and "ledger" in status.problems
+        table.add_row(*map(str, numbers), plain("not known without the ledger" if unknown else _blocked(each)))
     if status.partitions:
         out.print(table)
     for each in status.partitions:
         if each.stands_still is not None:
             out.print(Text(printable(each.stands_still), "bold red"), soft_wrap=True)
-    counts = [f"{state} {count}" for state, count in status.states.items() if count]
-    out.print("records: " + (", ".join(counts) or "none"))
     if status.waiting:
         out.print(Text("Waits for a person:", "bold"))
         show_list(out, status.waiting, discretion, status.web_ui)

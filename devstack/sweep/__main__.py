@@ -127,9 +127,13 @@ def main() -> int:
     """Read the arguments and sweep; the exit status."""
     names = [each.name for each in SCENARIOS]
     parser = argparse.ArgumentParser(prog="python -m devstack.sweep", description=__doc__)
-    parser.add_argument("--scenario", nargs="+", choices=names, default=names)
-    parser.add_argument("--hop", nargs="+", type=Hop, choices=list(Hop))
-    parser.add_argument("--fault", type=Fault, choices=list(Fault), default=Fault.KILL)
+    parser.add_argument(
+        "--scenario", nargs="+", choices=names, default=names, help="what becomes of the record; all of them"
+    )
+    parser.add_argument("--hop", nargs="+", type=Hop, choices=list(Hop), help="at whose messages; at all of them")
+    parser.add_argument(
+        "--fault", type=Fault, choices=list(Fault), default=Fault.KILL, help="what happens there; a kill"
+    )
     parser.add_argument(
         "--process",
         type=Part,

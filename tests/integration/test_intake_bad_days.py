@@ -196,7 +196,7 @@ async def test_status_tells_within_its_time_that_the_broker_is_frozen_and_what_t
         corner.stack.kafka.thaw()
     status = told.json()
     assert status["problems"] == {
-        "kafka": f"no answer within {limits.STATUS_PART_TIMEOUT_S:g} s",
+        "kafka": f"Kafka at {corner.stack.kafka.bootstrap_servers} gave no answer within {limits.STATUS_PART_TIMEOUT_S:g} s",
         "ledger": "the ledger has no tables yet; run: recharge migrate",
     }
     assert status["workers"] == []

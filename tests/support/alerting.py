@@ -138,7 +138,7 @@ async def answers(
 
 async def _typed(service: Service, command: str, port: int) -> str:
     if command.startswith("SELECT "):
-        return "\n".join(map(str, await service.stack.mysql.execute(command.replace("%", "%%").removesuffix(";"))))
+        return "\n".join(map(str, await service.stack.mysql.execute(command.removesuffix(";")))) or "no row"
     program, *arguments = shlex.split(command)
     match program:
         case "recharge":

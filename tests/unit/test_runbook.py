@@ -1,4 +1,4 @@
-"""The runbook's commands are commands that there are, with options that they have."""
+"""Every command that a page names, above all the runbook, is there with the options named; and a page tells of every option."""
 
 import re
 import shlex
@@ -11,7 +11,12 @@ import typer
 from app.main import cli
 from recharge import limits
 
-RUNBOOK = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+PAGES = "\n".join(
+    page.read_text(encoding="utf-8")
+    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")))
+)
 COMMANDS = sorted(
     {
         *re.findall(r"^\s{4,}(recharge [a-z].*)$", RUNBOOK, re.MULTILINE),
@@ -19,6 +24,35 @@ COMMANDS = sorted(
     }
 )
 PLACEHOLDERS = "--charged|--not-charged|--skip"
+
+
+NAMED = sorted(
+    set(re.findall(r"(?:`|^ {4,}(?:\$ )?|exec \S+ -- |_FILE=\S+ )recharge ([a-z][a-z-]*[^`\n]*)", PAGES, re.MULTILINE))
+)
+COMMANDS_OF_CLI: dict[str, Any] = typer.main.get_command(cli).commands  # type: ignore[attr-defined]  # it is a group
+
+
+def options_of(name: str) -> set[str]:
+    """The long options of a command."""
+    return {
+        option for parameter in COMMANDS_OF_CLI[name].params for option in parameter.opts if option.startswith("--")
+    }
+
+
+@pytest.mark.parametrize("line", NAMED)
+def test_what_a_page_names_is_there_with_the_options_that_it_names(line: str) -> None:
+    names, _, rest = line.partition(" ")
+    # What stands behind a `|` or in a comment belongs to the shell.
+    typed = re.split(r" \| | # |\s#", rest)[0]
+    for name in re.match(r"[a-z|-]+", names)[0].split("|"):  # type: ignore[index]  # it begins with a letter
+        assert name in COMMANDS_OF_CLI
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", typed)) <= options_of(name) | {"--help"}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS_OF_CLI))
+def test_a_page_tells_of_every_command_and_option(name: str) -> None:
+    assert f"`recharge {name}" in PAGES
+    assert {option for option in options_of(name) if not re.search(rf"{option}(?![a-z-])", PAGES)} == set()
 
 
 def test_the_runbook_has_commands() -> None:
