@@ -11,6 +11,7 @@ from temporalio.client import Client
 
 from devstack.processes import ManagedProcess
 from devstack.server import minimal_environment
+from devstack.site import Site
 from devstack.stack import Devstack
 from devstack.without.safeguards import TOLD_BY
 from tests.conftest import SiteMaker
@@ -33,7 +34,7 @@ class CrashingService(Service):
         argv = [sys.executable, "-m", "tests.crash.dying", step, when, str(partition), command]
         env = minimal_environment(PYTHONUNBUFFERED="1", PYTHONPATH=str(ROOT)) | self.site.environment
         env |= {TOLD_BY: os.environ[TOLD_BY]} if TOLD_BY in os.environ else {}
-        process = ManagedProcess.start(name, argv, env, self.site.folder / f"{name}.log", self.site.folder)
+        process = Site.starter(name, argv, env, self.site.folder / f"{name}.log", self.site.folder)
         self.dying.append(process)
         assert await process.wait(DEATH_TIMEOUT_S) == KILLED, process.tail()
 

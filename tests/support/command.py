@@ -53,7 +53,7 @@ async def _forked(preloaded: Preloaded, argv: Sequence[str], env: Mapping[str, s
         given, out, err = (Path(folder) / name for name in ("in", "out", "err"))
         given.write_bytes(stdin)
         with given.open("rb") as fd0, out.open("wb") as fd1, err.open("wb") as fd2:
-            child = preloaded.fork(argv[3:], env, (fd0.fileno(), fd1.fileno(), fd2.fileno()), None)
+            child = preloaded.fork(argv[2:], env, (fd0.fileno(), fd1.fileno(), fd2.fileno()), None)
         process = ManagedProcess(argv[3], child, err)
         try:
             status = await process.wait(COMMAND_TIMEOUT_S)

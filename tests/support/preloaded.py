@@ -1,13 +1,14 @@
 """Processes of the service that are forked from one that has loaded its modules: a second of CPU time less for each.
 
 Everything else is as in a process that was started: a session and a log of its own, exactly the given environment, killed with the tests'
-process. The tests of how processes start (`test_worker_start.py`), the campaign and whatever needs another interpreter start real ones.
+process. The tests of how processes start (`test_worker_start.py`) and whatever needs another interpreter start real ones.
 """
 
 import ctypes
 import importlib
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
@@ -27,7 +28,9 @@ _MODULES = (
 _PR_SET_PDEATHSIG = 1
 _REQUEST_BYTES_MAX = 256 * 1024
 _STATUS_BYTES = 4
-_AS_A_MODULE = ("-m", "app")
+_ROOT = str(Path(__file__).parents[2])
+_FORKABLE = ("app", "tests.crash.dying")
+"""The modules that it can be: the service, and the service that is killed at a step."""
 
 
 class Forked:
@@ -74,16 +77,16 @@ class Preloaded:
             return ManagedProcess.start(name, argv, env, log_file, cwd)
         log_file.parent.mkdir(parents=True, exist_ok=True)
         with Path(os.devnull).open("rb") as nothing, log_file.open("ab") as log:
-            child = self.fork(argv[3:], env, (nothing.fileno(), log.fileno(), log.fileno()), cwd)
+            child = self.fork(argv[2:], env, (nothing.fileno(), log.fileno(), log.fileno()), cwd)
         return ManagedProcess(name, child, log_file)
 
     def fork(
-        self, arguments: Sequence[str], env: Mapping[str, str], standard_fds: tuple[int, int, int], cwd: Path | None
+        self, argv: Sequence[str], env: Mapping[str, str], standard_fds: tuple[int, int, int], cwd: Path | None
     ) -> Forked:
-        """Run `recharge ARGUMENT…` in a child with this environment, standard input, output and error."""
+        """Run `python -m MODULE ARGUMENT…` in a child with this environment, standard input, output and error."""
         ours = self._connected()
         read_fd, write_fd = os.pipe()
-        request = json.dumps({"arguments": list(arguments), "env": dict(env), "cwd": str(cwd or Path.cwd())}).encode()
+        request = json.dumps({"argv": list(argv), "env": dict(env), "cwd": str(cwd or Path.cwd())}).encode()
         socket.send_fds(ours, [request], [*standard_fds, write_fd])
         os.close(write_fd)
         return Forked(int(ours.recv(64)), read_fd)
@@ -104,7 +107,7 @@ class Preloaded:
             listening.bind(str(path))
             listening.listen(1)
             argv = [sys.executable, "-m", "tests.support.preloaded", str(path)]
-            env = minimal_environment(PYTHONUNBUFFERED="1", PYTHONPATH=str(Path(__file__).parents[2]))
+            env = minimal_environment(PYTHONUNBUFFERED="1", PYTHONPATH=_ROOT)
             self._process = ManagedProcess.start("preloaded", argv, env, self._folder / "preloaded.log")
             listening.settimeout(60)
             self._socket, _ = listening.accept()
@@ -114,8 +117,9 @@ class Preloaded:
 
 def can_fork(argv: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether this is the service as it is, and nothing in its environment concerns how Python or the loader begin."""
-    is_service = argv[0] == sys.executable and tuple(argv[1:3]) == _AS_A_MODULE
-    return is_service and not any(name.startswith(("LD_", "PYTHON")) and name != "PYTHONUNBUFFERED" for name in env)
+    is_service = tuple(argv[:2]) == (sys.executable, "-m") and argv[2] in _FORKABLE
+    as_here = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": _ROOT}.items()
+    return is_service and not any(each[0].startswith(("LD_", "PYTHON")) and each not in as_here for each in env.items())
 
 
 def serve(requests: socket.socket) -> None:
@@ -160,8 +164,8 @@ def serve(requests: socket.socket) -> None:
 
 def _become(request: dict[str, object], standard_fds: Sequence[int]) -> NoReturn:
     """In the child: be the command."""
-    arguments, env = request["arguments"], request["env"]
-    assert isinstance(arguments, list)
+    argv, env = request["argv"], request["env"]
+    assert isinstance(argv, list)
     assert isinstance(env, dict)
     os.setsid()
     for number, fd in enumerate(standard_fds):
@@ -171,9 +175,9 @@ def _become(request: dict[str, object], standard_fds: Sequence[int]) -> NoReturn
     os.chdir(str(request["cwd"]))
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = ["recharge", *arguments]
+    sys.argv = argv
     try:
-        importlib.import_module("app.main").main()
+        runpy.run_module(argv[0], run_name="__main__")
     finally:
         # It ends by itself, so this is an error that nobody expected.
         traceback.print_exc()
