@@ -8,6 +8,7 @@ from temporalio.client import Client
 from devstack.stack import Devstack
 from tests.conftest import SiteMaker
 from tests.support import command
+from tests.support.group_trouble import coordinator
 from tests.support.records import value
 from tests.support.service import Service, killed, logged_by
 
@@ -98,6 +99,9 @@ async def test_blanked_records_that_are_read_again_after_a_lost_commit_send_noth
         await here.delete(0, offset)
     posts, kept = await here.posts(), await here.ledger_rows()
     letters = await here.dead_letters()
+    async with coordinator(here) as group:
+        for member in await group.members():
+            await group.put_out(member)  # it was killed, and its session goes on for ten seconds
     await here.move_group({0: 0})
 
     process = here.site.spawn("run")
