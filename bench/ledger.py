@@ -162,7 +162,7 @@ async def _fill(corner: Corner, console: Console, rows: int) -> None:
 _INDEXES = {
     "recharges": {
         "workflow_id": "UNIQUE KEY workflow_id (workflow_id)",
-        "ix_recharges_content_digest": "KEY ix_recharges_content_digest (content_digest)",
+        "ix_recharges_content": "KEY ix_recharges_content (content_digest, source)",
         "ix_recharges_state": "KEY ix_recharges_state (state, updated_at)",
     },
     "recharge_attempts": {"attempt": "UNIQUE KEY attempt (workflow_id, number)"},

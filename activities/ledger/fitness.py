@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.errors import LedgerNotMigrated, LedgerUnfit
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The Alembic revision that this release reads and writes."""
 
 OLDEST_READER = "oldest reader "

@@ -180,7 +180,6 @@ async def _twin(connection: AsyncConnection, record: RowMapping) -> str | None:
     query = (
         select(recharges.c.workflow_id)
         .where(recharges.c.content_digest == record["content_digest"], recharges.c.source != record["source"])
-        .order_by(recharges.c.id)
         .limit(1)
     )
     twin: str | None = await connection.scalar(query)

@@ -3,7 +3,7 @@
 Identifiers compare as bytes, times are MySQL's in UTC, and rows of attempts, look-ups and actions are only added or completed.
 """
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, UniqueConstraint
 from sqlalchemy.dialects.mysql import CHAR, DATETIME, DECIMAL, MEDIUMBLOB, TINYINT
 
 from recharge import limits
@@ -29,7 +29,7 @@ recharges = Table(
     Column("workflow_id", _text(limits.WORKFLOW_ID_CHARS_MAX), nullable=False, unique=True),
     Column("state", _text(16), nullable=False),
     Column("fingerprint", CHAR(64, collation=_COLLATION), nullable=False),
-    Column("content_digest", CHAR(64, collation=_COLLATION), nullable=False, index=True),
+    Column("content_digest", CHAR(64, collation=_COLLATION), nullable=False),
     Column("ordering", _text(16), nullable=False),
     Column("operation_type", _text(32)),
     Column("account_donor", _text(limits.PHONE_DIGITS_MAX + 1)),
@@ -51,6 +51,7 @@ recharges = Table(
     Column("final_at", _TIME),
     Column("redacted_at", _TIME),
     UniqueConstraint("source", "topic", "partition_id", "record_offset", name="position"),
+    Index("ix_recharges_content", "content_digest", "source"),
 )
 
 attempts = Table(

@@ -840,6 +840,16 @@ async def test_the_same_content_under_another_source_is_held_and_a_person_releas
     await opened(ledger, moved)
 
 
+async def test_the_same_content_under_one_source_at_once_never_waits_for_itself(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    met = "SELECT count FROM information_schema.innodb_metrics WHERE name = 'lock_deadlocks'"
+    before = await stack.mysql.execute(met)
+    many = [record(site.source, number, partition=number % 8) for number in range(100)]
+    await asyncio.gather(*(opened(ledger, one) for one in many))
+    assert await stack.mysql.execute(met) == before
+
+
 async def test_of_the_same_content_under_two_sources_at_once_one_sees_the_other(ledger: Ledger) -> None:
     pairs = [[record(era, n, value(amount=str(n + 1))) for era in ("old-era", "new-era")] for n in range(20)]
     many = [one for pair in pairs for one in pair]
