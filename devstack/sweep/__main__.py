@@ -45,24 +45,21 @@ class Sweep:
         self._hops = hops
         self._console = console
         self._tasks: deque[_Task] = deque()
-        self._all = 0
 
-    async def plan(self, scenarios: Sequence[Scenario], rig: Rig) -> None:
-        """Count each scenario's messages, unless an earlier run has, and note what is left to do."""
-        for scenario in scenarios:
-            if scenario.name not in self._journal.counts:
-                ways = [await rig.count(scenario) for _ in range(_DRY_RUNS)]
-                self._journal.add_counts(scenario, {hop: max(way[hop] for way in ways) for hop in ways[0]})
-            counts = self._journal.counts[scenario.name]
-            self._say(f"{scenario.name}: messages " + ", ".join(f"{hop} {count}" for hop, count in counts.items()))
-            boundaries = [Boundary(hop, number + 1) for hop in self._hops for number in range(counts.get(hop, 0))]
-            self._all += len(boundaries)
-            self._tasks.extend(
-                _Task(scenario, boundary)
-                for boundary in boundaries
-                if not self._journal.has(scenario, self._fault, boundary)
-            )
-        self._say(f"{self._all} boundaries, {len(self._tasks)} of them left to do")
+    async def plan(self, scenario: Scenario, rig: Rig) -> None:
+        """Count a scenario's messages, unless an earlier run has, and note what is left to do."""
+        if scenario.name not in self._journal.counts:
+            ways = [await rig.count(scenario) for _ in range(_DRY_RUNS)]
+            self._journal.add_counts(scenario, {hop: max(way[hop] for way in ways) for hop in ways[0]})
+        counts = self._journal.counts[scenario.name]
+        self._say(f"{scenario.name}: messages " + ", ".join(f"{hop} {count}" for hop, count in counts.items()))
+        boundaries = [Boundary(hop, number + 1) for hop in self._hops for number in range(counts.get(hop, 0))]
+        self._tasks.extend(
+            _Task(scenario, boundary)
+            for boundary in boundaries
+            if not self._journal.has(scenario, self._fault, boundary)
+        )
+        self._say(f"{len(boundaries)} boundaries, {len(self._tasks)} of them left to do")
 
     async def work_all(self, rigs: Sequence[Rig]) -> None:
         """Work off what is left. The first record that does not come to an end stops everything: its lane is blocked."""
@@ -97,8 +94,10 @@ async def run(arguments: argparse.Namespace, console: Console) -> int:
         stack = await cleanup.enter_async_context(Devstack(folder, proxied_count=arguments.sites))
         rigs = [await _rig(stack, number, cleanup, arguments) for number in range(arguments.sites)]
         sweep = Sweep(journal, arguments.fault, arguments.hop, console)
-        await sweep.plan(scenarios, rigs[0])
-        await sweep.work_all(rigs)
+        for scenario in scenarios:
+            # One at a time, so that a sweep that is stopped early has not only counted.
+            await sweep.plan(scenario, rigs[0])
+            await sweep.work_all(rigs)
     return _conclude(journal, arguments.fault, console)
 
 
