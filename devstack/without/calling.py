@@ -149,7 +149,7 @@ CALLING: Final = (
         "'not found' counts whenever it was asked for",
         "recharge.late_evidence.not_found_counts",
         YES,
-        f"{tests.SENDING}not_found_never_counts_while_the_request_may_still_begin",
+        f"{tests.LATE}not_found_never_counts_while_the_request_may_still_begin",
         tests.LIVES,
     ),
     slow(
@@ -166,7 +166,7 @@ CALLING: Final = (
         "a late answer that contradicts what was decided makes no alarm",
         "recharge.late_evidence.late_answer_contradicts",
         NO,
-        f"{tests.SENDING}a_late_answer_contradicts_exactly_what_it_makes_untrue",
+        f"{tests.LATE}a_late_answer_contradicts_exactly_what_it_makes_untrue",
         tests.LIVES,
     ),
     slow(

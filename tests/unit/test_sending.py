@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from recharge import limits
 from recharge.contract import Finding
-from recharge.late_evidence import NotFoundRules, late_answer_contradicts, not_found_counts
 from recharge.outcome import FINAL_STATES, PREDECESSORS, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import (
     LOOKUP_VERDICT,
@@ -368,67 +367,3 @@ def test_a_refusal_carries_the_providers_words_as_its_reason_and_a_charge_its_re
     )
     charged = judge(Facts(State.SENDING, [AttemptFacts(1, Outcome.CHARGED, status=200, provider_reference="p-7")]))
     assert (charged.provider_reference, charged.status, charged.reason) == ("p-7", 200, None)
-
-
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("outcome", Outcome)
-def test_a_late_answer_contradicts_exactly_what_it_makes_untrue(outcome: Outcome, state: State) -> None:
-    says_it_was_carried_out = {Outcome.CHARGED, Outcome.PENDING}
-    says_it_was_not = {Outcome.REFUSED, Outcome.NOT_SENT, Outcome.NOT_CHARGED}
-    contradicted_by: dict[State, set[Outcome]] = {
-        State.SUCCEEDED: says_it_was_not,
-        State.REJECTED: says_it_was_carried_out,
-        State.SKIPPED: says_it_was_carried_out,
-        State.INVALID: says_it_was_carried_out,
-    }
-    assert late_answer_contradicts(outcome, state, later_attempt=False) == (
-        outcome in contradicted_by.get(state, set())
-    )
-    # A later attempt was paid for by the word that this one carried nothing out.
-    assert late_answer_contradicts(outcome, state, later_attempt=True) == (outcome in says_it_was_carried_out)
-
-
-OPENED_AT = datetime(2026, 1, 1, tzinfo=UTC)
-RULES = NotFoundRules(processing_time_s=60, forgets_after_s=3600)
-DEADLINE_AT = OPENED_AT + timedelta(seconds=30)
-PROVEN_AT = DEADLINE_AT + timedelta(seconds=limits.DEADLINE_GRACE_S + RULES.processing_time_s)
-FORGOTTEN_AT = OPENED_AT + timedelta(seconds=RULES.forgets_after_s - limits.LOOKUP_TIMEOUT_S)
-TICK = timedelta(microseconds=1)
-
-
-@pytest.mark.parametrize(
-    ("asked_at", "counts"),
-    [
-        (OPENED_AT, False),
-        (DEADLINE_AT, False),
-        (PROVEN_AT, False),
-        (PROVEN_AT + TICK, True),
-        (FORGOTTEN_AT - TICK, True),
-        (FORGOTTEN_AT, False),
-        (FORGOTTEN_AT + timedelta(days=1), False),
-    ],
-)
-def test_not_found_counts_only_after_the_longest_processing_and_before_forgetting(
-    asked_at: datetime,
-    counts: bool,
-) -> None:
-    assert not_found_counts(RULES, asked_at=asked_at, opened_at=OPENED_AT, deadline_at=DEADLINE_AT) is counts
-
-
-@many
-@given(
-    st.floats(0, 86_400), st.floats(1, 10**6), st.floats(1, 300), st.integers(-(10**9), 10**12).map(lambda n: n * TICK)
-)
-def test_not_found_never_counts_while_the_request_may_still_begin(
-    processing_time_s: float, forgets_after_s: float, timeout_s: float, asked_after: timedelta
-) -> None:
-    deadline_at = OPENED_AT + timedelta(seconds=timeout_s)
-    asked_at = OPENED_AT + asked_after
-    if not_found_counts(
-        NotFoundRules(processing_time_s, forgets_after_s),
-        asked_at=asked_at,
-        opened_at=OPENED_AT,
-        deadline_at=deadline_at,
-    ):
-        assert asked_at > deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S + processing_time_s)
-        assert asked_at < OPENED_AT + timedelta(seconds=forgets_after_s - limits.LOOKUP_TIMEOUT_S)
