@@ -62,7 +62,7 @@ def show_status(out: Console, status: Status, discretion: Discretion) -> None:
         out.print("records: " + (", ".join(counts) or "none"), soft_wrap=True)
     table = Table()
     for column in ("partition", "committed", "end", "lag", "blocked by"):
-        table.add_column(column, justify="left" if column == "blocked by" else "right")
+        table.add_column(column, justify="left" if column == "blocked by" else "right", overflow="fold")
     for each in status.partitions:
         numbers = (each.partition, "-" if each.committed is None else each.committed, each.end, each.lag)
         unknown = each.lag and "ledger" in status.problems

@@ -38,8 +38,9 @@ _COUNTED = {
 
 def show(out: Console, report: Report) -> None:
     """The verdict on each promise, what broke them, and what was counted."""
-    head = f"{report.source}, topic {report.topic}: {report.counts['records']} records, {report.counts['rows']} rows"
-    charges = "no statement" if report.statement is None else f"{report.counts['charges']} charges"
+    compared = f"{_many(report.counts['records'], 'record')}, {_many(report.counts['rows'], 'row')}"
+    head = f"{report.source}, topic {report.topic}: {compared}"
+    charges = "no statement" if report.statement is None else _many(report.counts["charges"], "charge")
     out.print(_plain(f"{head}, {charges}, in {_took(report.took_s)}"), soft_wrap=True)
     _show_promises(out, report)
     states = [f"{state} {report.counts[state]}" for state in State if report.counts[state]]
@@ -62,7 +63,11 @@ def _show_promises(out: Console, report: Report) -> None:
 
 
 def _times(broken: int) -> str:
-    return "kept" if not broken else f"broken {broken} time{'s' if broken > 1 else ''}"
+    return "kept" if not broken else f"broken {_many(broken, 'time')}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _show_violations(out: Console, found: Sequence[Violation], total: int) -> None:
