@@ -289,7 +289,7 @@ async def test_no_more_is_held_in_memory_than_the_limits_for_each_partition_and_
     raw = value(test="succeeded", note="x" * size_bytes)
     for partition in range(3):
         await corner.produce(partition, ["wait"])
-        await corner.stack.kafka.produce(corner.site.topic, [(b"key", raw, partition, [])] * 40)
+        await corner.stack.kafka.produce(corner.site.topic, [(b"key", raw, partition, [])] * 20)
     async with corner.intake():
         for partition in range(3):
             await corner.until_open(partition, 0)

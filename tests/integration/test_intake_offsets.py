@@ -22,6 +22,7 @@ from recharge import limits
 from recharge.contract import Position, intake_workflow_id
 from tests.integration.conftest import CornerMaker
 from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged
+from tests.support.records import value
 from tests.support.service import log_lines, logged_by, stopped, until_logged
 
 NO_ORDER = {"RECHARGE_INGEST__ORDERING": "none"}
@@ -90,8 +91,11 @@ async def test_a_restart_starts_none_of_the_records_again_that_were_final_behind
     corner: Corner, order: dict[str, str]
 ) -> None:
     await corner.produce(0, ["wait"], accounts=("11111", "22222"))
-    for number in range(60):
-        await corner.produce(0, ["succeeded"], accounts=(f"3333{number:02}", f"4444{number:02}"))
+    others = [
+        value(test="succeeded", phoneNumberDonor=f"3333{number:02}", phoneNumberReceiver=f"4444{number:02}")
+        for number in range(60)
+    ]
+    await corner.stack.kafka.produce(corner.site.topic, [(b"key", raw, 0, []) for raw in others])
     async with corner.intake(order):
         await until_completed_up_to(corner, 0, 60)
     with structlog.testing.capture_logs() as logs:
