@@ -186,6 +186,13 @@ LEDGER_TRANSACTION_TIMEOUT_S = 15.0
 LEDGER_LOCK_WAIT_S = 5
 """innodb_lock_wait_timeout of our sessions: whole seconds, as MySQL has it."""
 
+LEDGER_SILENCE_S = 20
+"""wait_timeout of our sessions, in whole seconds: MySQL ends one that says nothing for so long, and frees what it holds. A machine that
+loses its power or its way to MySQL says nothing to it, and its last transaction would hold a record for MySQL's own eight hours."""
+
+LEDGER_IDLE_S_MAX = 15.0
+"""A connection that nobody used for longer is replaced instead of used: MySQL may have ended it, or be about to."""
+
 LEDGER_TRIES_MAX = 5
 """How often a transaction is tried again after a deadlock or a lost connection, before Temporal retries the activity."""
 
@@ -409,6 +416,10 @@ _check(HEARTBEAT_THROTTLE_S * 2 <= HEARTBEAT_TIMEOUT_S, "two heartbeats must fit
 _check(HEARTBEAT_INTERVAL_S <= HEARTBEAT_THROTTLE_S, "a heartbeat must be there when the SDK may send one")
 _check(HEARTBEAT_TIMEOUT_S <= DEAD_WORKER_S_MAX, "a dead worker must be found within five seconds")
 _check(LEDGER_LOCK_WAIT_S < LEDGER_TRANSACTION_TIMEOUT_S, "MySQL must give up a lock before we give up the transaction")
+_check(
+    LEDGER_TRANSACTION_TIMEOUT_S < LEDGER_SILENCE_S, "MySQL must not end a session whose transaction may still go on"
+)
+_check(LEDGER_IDLE_S_MAX < LEDGER_SILENCE_S, "a connection must be used or replaced before MySQL ends it")
 _check(LEDGER_TRANSACTION_TIMEOUT_S < ACTIVITY_SLACK_S, "an activity must outlast one transaction beyond its call")
 _check(
     LEDGER_TRANSACTION_TIMEOUT_S * LEDGER_TRIES_MAX < FINAL_COUNT_MARGIN_S,

@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
 from sqlalchemy import URL, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from activities.ledger import fitness
 from activities.ledger.batch import Unusual
@@ -29,11 +30,17 @@ _TRY_AGAIN_CODES = frozenset({1205, 1213, 1317, 3024, 3572, 1040, 1290})
 _REFUSED_CODES = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1251, 2026, 3159})
 _NO_SUCH_TABLE_CODES = frozenset({1146, 1054})
 _DUPLICATE_CODE = 1062
-_SESSION = (
-    f"SET SESSION innodb_lock_wait_timeout = {limits.LEDGER_LOCK_WAIT_S}, time_zone = '+00:00', "
-    "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
-)
+_IDLE_SINCE_S = "idle_since_s"
 _SPAN = {"db.system.name": "mysql"}
+
+
+def _session() -> str:
+    """What each new connection is told first."""
+    return (
+        f"SET SESSION innodb_lock_wait_timeout = {limits.LEDGER_LOCK_WAIT_S}, wait_timeout = {limits.LEDGER_SILENCE_S}, "
+        "time_zone = '+00:00', "
+        "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    )
 
 
 def error_code(error: BaseException) -> int | None:
@@ -66,7 +73,7 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
     arguments: dict[str, Any] = {
         "connect_timeout": limits.LEDGER_CONNECT_TIMEOUT_S,
         "charset": "utf8mb4",
-        "init_command": _SESSION,
+        "init_command": _session(),
     }
     tls = tls_context(query)
     if tls is not None:
@@ -83,13 +90,29 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=limits.LEDGER_TRANSACTION_TIMEOUT_S,
+        # Those that are used go on being used, and the others fall silent and end.
+        pool_use_lifo=True,
         pool_recycle=1800,
         hide_parameters=True,
     )
+    event.listen(engine.sync_engine, "checkin", _note_time)
+    event.listen(engine.sync_engine, "checkout", _refuse_silent)
     if tls is not None:
         # Before SQLAlchemy's own questions to a new server, which would go over that connection as well.
         event.listen(engine.sync_engine, "connect", refuse_plaintext, insert=True)
     return engine
+
+
+def _note_time(_connection: object, record: ConnectionPoolEntry) -> None:
+    """A connection goes back into the pool."""
+    record.info[_IDLE_SINCE_S] = time.monotonic()
+
+
+def _refuse_silent(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """A connection is taken out of the pool. The pool makes a new one in the place of one that is refused here."""
+    idle_since_s = record.info.pop(_IDLE_SINCE_S, None)
+    if idle_since_s is not None and time.monotonic() - idle_since_s > limits.LEDGER_IDLE_S_MAX:
+        raise DisconnectionError("nobody used it for so long that MySQL may have ended it")
 
 
 class LedgerEngine:

@@ -63,3 +63,14 @@ async def test_a_service_whose_connection_fails_around_the_answer_charges_once_a
     assert not [outcome for outcome in outcomes if outcome.problems]
     ends = {outcome.told for outcome in outcomes if outcome.is_reached}
     assert any("by lookup, attempts: 1, POSTs: 1" in end for end in ends), "some charges were not heard of at once"
+
+
+@pytest.mark.long
+async def test_a_record_whose_ledger_connection_is_silenced_in_a_transaction_goes_on_when_mysql_has_ended_it(
+    stack: Devstack, make_site: SiteMaker
+) -> None:
+    async with Wire(*servers(stack, None)) as wire:
+        rig = Rig(stack, await make_site("sw", profile=PROFILE), wire)
+        outcomes = [await rig.crash(CHARGED, Boundary(Hop.MYSQL, number), Fault.SWALLOW) for number in (2, 4)]
+    assert all(outcome.is_reached for outcome in outcomes)
+    assert not [outcome for outcome in outcomes if outcome.problems]

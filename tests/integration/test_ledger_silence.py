@@ -1,0 +1,60 @@
+"""A connection that nobody speaks on any more ends at MySQL, too: else its transaction would hold a record's locks for eight hours."""
+
+import time
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from activities.ledger.engine import LedgerEngine, make_engine
+from activities.migrations import migrate
+from recharge import limits
+from tests.conftest import SiteMaker
+
+CLAIM = text(
+    "INSERT INTO request_claims (claim, workflow_id, claimed_at) VALUES ('silence', 'a:b:0:1', UTC_TIMESTAMP(6))"
+)
+WHO = text("SELECT CONNECTION_ID()")
+
+
+@pytest.fixture
+async def url(make_site: SiteMaker) -> str:
+    site = await make_site("silence")
+    await migrate(site.migrate_environment["RECHARGE_MYSQL__URL"])
+    return site.environment["RECHARGE_MYSQL__URL"]
+
+
+async def test_a_transaction_whose_client_has_fallen_silent_gives_its_locks_back(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LEDGER_SILENCE_S", 2)
+    silent, ledger = make_engine(url), LedgerEngine(url)
+
+    async def claim(connection: AsyncConnection) -> None:
+        await connection.execute(CLAIM)
+
+    connection = await silent.connect()
+    await connection.execute(CLAIM)
+    began_s = time.monotonic()
+    await ledger.transact(claim)
+    assert time.monotonic() - began_s < limits.LEDGER_LOCK_WAIT_S, (
+        "MySQL ended the silent one before the other one's wait was over"
+    )
+    await connection.invalidate()
+    await silent.dispose()
+    await ledger.close()
+
+
+async def test_a_connection_that_mysql_may_have_ended_is_replaced_before_it_is_used(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = LedgerEngine(url)
+
+    async def who(connection: AsyncConnection) -> int:
+        return int((await connection.execute(WHO)).scalar_one())
+
+    first = await ledger.transact(who)
+    assert await ledger.transact(who) == first, "connections are used again"
+    monkeypatch.setattr(limits, "LEDGER_IDLE_S_MAX", 0.0)
+    assert await ledger.transact_usual(who) not in {first, None}, "not one transaction is spent on finding that out"
+    await ledger.close()
