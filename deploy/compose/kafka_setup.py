@@ -40,12 +40,15 @@ async def run(settings: KafkaSettings, partitions: int) -> None:
     Raises DevstackError where the broker refuses it, TimeoutError where it does not answer in time.
     """
     admin = KafkaAdmin(client_options(settings))
-    async with asyncio.timeout(_READY_TIMEOUT_S):
-        while not await admin.answers():  # noqa: ASYNC110 - the broker is asked; nothing here could set an event
-            await asyncio.sleep(_RETRY_INTERVAL_S)
     topic, dead_letters = settings.topic, settings.dead_letters
-    await admin.create_topics({topic: {}, dead_letters: {}}, {topic: partitions, dead_letters: 1})
-    await admin.grant(kafka_rules(topic, settings.group_id, dead_letters))
+    try:
+        async with asyncio.timeout(_READY_TIMEOUT_S):
+            while not await admin.answers():  # noqa: ASYNC110 - the broker is asked; nothing here could set an event
+                await asyncio.sleep(_RETRY_INTERVAL_S)
+        await admin.create_topics({topic: {}, dead_letters: {}}, {topic: partitions, dead_letters: 1})
+        await admin.grant(kafka_rules(topic, settings.group_id, dead_letters))
+    finally:
+        await admin.close()
     sys.stdout.write(f"ready: topic {topic}, dead letters {dead_letters}, group {settings.group_id}\n")
 
 
