@@ -296,3 +296,14 @@ def test_the_builder_is_sent_what_the_dockerfile_copies_and_every_package() -> N
     assert copied == sent
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
     assert {name.rstrip("*") for name in packages} <= copied
+
+
+def test_no_clusters_id_looks_like_an_option() -> None:
+    (line,) = re.findall(
+        r"^ *head -c 16 /dev/urandom \| (.+)$", (COMPOSE_FOLDER / "kafka/start").read_text(), re.MULTILINE
+    )
+    for sixteen in (b"\xff", b"\xfb\xef\xbe", b"\x00"):
+        made = subprocess.run(
+            ["/bin/sh", "-c", line], input=(sixteen * 16)[:16], capture_output=True, check=True
+        ).stdout
+        assert re.fullmatch(rb"[A-Za-z0-9]{22}", made), made
