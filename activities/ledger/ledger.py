@@ -80,9 +80,7 @@ class Ledger(LedgerEngine):
             rows = known.attempts
             if (own := own_opening(rows, token)) is not None:
                 return own
-            if not rows:
-                await claim(connection, record)
-            facts = await read_facts(connection, record, known)
+            facts = await read_facts(connection, record, known, owner_of=claim)
             finding = judge(facts, self._keys)
             if finding.state is State.SENDING:
                 await move(connection, record, State.SENDING)

@@ -4,14 +4,13 @@ A record that was sent already is past these questions: its attempts speak.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import mysql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.ledger.engine import is_duplicate
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, recharges, request_claims
 from recharge.contract import DuplicateRequests, RecordInput
@@ -19,7 +18,14 @@ from recharge.outcome import Outcome, State, Verdict, is_retried
 from recharge.privacy import phone_digits
 from recharge.sending import AttemptFacts, Obstacle, ObstacleKind, frees_its_claim
 
+OwnerOf = Callable[[AsyncConnection, RecordInput], Awaitable[str | None]]
+"""Tells who else owns what a record claims."""
+
 CLAIM = insert(request_claims).values(claimed_at=NOW)
+# A plain insert that is refused leaves a shared lock behind, and of several such at once each would wait for the others to lock it alone.
+_CLAIM_OR_LOCK = (
+    mysql.insert(request_claims).values(claimed_at=NOW).on_duplicate_key_update(claim=request_claims.c.claim)
+)
 # By an index of both columns, which leads past all that has the same content under the record's own source: to lock each of those would
 # let such records that come at once wait for each other, and look at all that ever came. Hence the hint, and no order but the index's.
 TWIN = (
@@ -49,25 +55,21 @@ async def claim(connection: AsyncConnection, record: RecordInput) -> str | None:
     A claim whose owner ended without anything carried out is taken over.
     """
     for claimed in claims_of(record):
-        try:
-            await connection.execute(CLAIM, {"claim": claimed, "workflow_id": record.workflow_id})
-        except IntegrityError as error:
-            if not is_duplicate(error):
-                raise
-            if not await _taken_over(connection, claimed, record.workflow_id):
-                return await _owner(connection, claimed)
+        await connection.execute(_CLAIM_OR_LOCK, {"claim": claimed, "workflow_id": record.workflow_id})
+        owner = await _owner(connection, claimed)
+        if owner not in {None, record.workflow_id} and not await _taken_over(connection, claimed, owner, record):
+            return owner
     return None
 
 
-async def _taken_over(connection: AsyncConnection, claimed: str, workflow_id: str) -> bool:
-    """Tell whether the claim is the record's now: it was already, or its owner ended without effect."""
-    owner = await _owner(connection, claimed)
-    if owner == workflow_id:
-        return True
-    if owner is None or not await _ended_without_effect(connection, owner):
+async def _taken_over(connection: AsyncConnection, claimed: str, owner: str, record: RecordInput) -> bool:
+    """Take a claim from an owner that ended without effect; False where it did not."""
+    if not await _ended_without_effect(connection, owner):
         return False
     which = (request_claims.c.claim == claimed, request_claims.c.workflow_id == owner)
-    await connection.execute(update(request_claims).where(*which).values(workflow_id=workflow_id, claimed_at=NOW))
+    await connection.execute(
+        update(request_claims).where(*which).values(workflow_id=record.workflow_id, claimed_at=NOW)
+    )
     return True
 
 
@@ -107,13 +109,18 @@ async def find_obstacles(
     record: RecordInput,
     facts: Sequence[AttemptFacts],
     now: datetime | None,
-    owner: str | None,
+    owner_of: OwnerOf,
 ) -> list[Obstacle]:
-    """What stands in the way of a record's first sending, or of a further one that has become stale. `owner` owns what it claims."""
+    """What stands in the way of a record's first sending, or of a further one that has become stale.
+
+    `owner_of` claims what the record claims, or only asks, and tells who else owns it.
+    """
     found = []
     if not facts:
-        # What the old source had done must not be done again: so this comes first.
+        # What the old source had done must not be done again: so this comes first. It also waits for others that have just begun, who
+        # may wait for the claim: so nobody may hold that meanwhile.
         twin = await _twin(connection, record)
+        owner = await owner_of(connection, record)
         if twin is not None:
             said = f"the same content stands in the ledger as {twin}, under another source"
             found.append(Obstacle(ObstacleKind.TWIN, State.HELD, said))

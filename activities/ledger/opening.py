@@ -15,11 +15,10 @@ from recharge.sending import Facts
 
 async def facts_of_new(connection: AsyncConnection, record: RecordInput) -> Facts:
     """What is known about a record whose row was just inserted, in as few questions as that takes."""
-    owner = await claim(connection, record)
     now = await read_now(connection) if record.stale_after_s is not None else None
     # Looked for after the row was inserted: a decision about a record that was not begun is written before the row is looked for.
     decided = await read_decided(connection, record.workflow_id)
-    return Facts(State.SENDING, decided=decided, obstacles=await find_obstacles(connection, record, (), now, owner))
+    return Facts(State.SENDING, decided=decided, obstacles=await find_obstacles(connection, record, (), now, claim))
 
 
 def own_opening(rows: Sequence[AttemptRow], token: str) -> Opened | None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BindParameter, RowMapping, Select, and_, bindparam, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from activities.ledger.obstacles import find_obstacles, other_owner
+from activities.ledger.obstacles import OwnerOf, find_obstacles, other_owner
 from activities.ledger.rows import AT_POSITION, ROW_COLUMNS, position_of, read_now, refuse_another
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge.contract import RecordInput
@@ -143,8 +143,10 @@ async def read_decided(connection: AsyncConnection, workflow_id: str) -> Decided
     return None if row is None else _decided(row)
 
 
-async def read_facts(connection: AsyncConnection, record: RecordInput, known: Known) -> Facts:
-    """Gather what `recharge.sending.judge` needs, under the lock of the record's row."""
+async def read_facts(
+    connection: AsyncConnection, record: RecordInput, known: Known, *, owner_of: OwnerOf = other_owner
+) -> Facts:
+    """Gather what `recharge.sending.judge` needs, under the lock of the record's row; `owner_of` as in `find_obstacles`."""
     row, rows = known.row, known.attempts
     state = State(row["state"])
     if state in FINAL_STATES:
@@ -173,13 +175,12 @@ async def read_facts(connection: AsyncConnection, record: RecordInput, known: Kn
     asks_time = record.stale_after_s is not None or any(attempt.facts.waits for attempt in rows)
     now = await read_now(connection) if asks_time else None
     attempt_facts = [attempt.facts for attempt in rows]
-    owner = None if rows else await other_owner(connection, record)
     return Facts(
         state=state,
         attempts=attempt_facts,
         decided=known.decided,
         lookup=None if lookup is None else LookupAnswer(lookup),
-        obstacles=await find_obstacles(connection, record, attempt_facts, now, owner),
+        obstacles=await find_obstacles(connection, record, attempt_facts, now, owner_of),
         shown=known.shown,
         now=now,
     )

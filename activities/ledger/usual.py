@@ -50,7 +50,7 @@ _LOOK = select(
 _ATTEMPT_COLUMNS = ("workflow_id", "number", "token")
 _OPEN = Batch(INSERT_OPEN, _LOOK, INSERT_ATTEMPT, written=(BEGUN_COLUMNS, _ATTEMPT_COLUMNS))
 _OPEN_CLAIMING = Batch(
-    INSERT_OPEN, CLAIM, _LOOK, INSERT_ATTEMPT, written=(BEGUN_COLUMNS, ("claim", "workflow_id"), _ATTEMPT_COLUMNS)
+    INSERT_OPEN, _LOOK, CLAIM, INSERT_ATTEMPT, written=(BEGUN_COLUMNS, ("claim", "workflow_id"), _ATTEMPT_COLUMNS)
 )
 
 
@@ -72,7 +72,7 @@ async def open_usually(connection: AsyncConnection, record: RecordInput, token: 
         "timeout_us": timeout_us(timeout_s),
     }
     answers = await (_OPEN_CLAIMING if claims else _OPEN).run(connection, values)
-    if not _is_all_new(record, answers[0], answers[-2], answers[-1]):
+    if not _is_all_new(record, answers[0], answers[1], answers[-1]):
         raise Unusual("something is known about it, or keeps it from being sent")
     return Opened(_FIRST, token, after_unknown=False)
 

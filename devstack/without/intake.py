@@ -240,7 +240,7 @@ INTAKE: Final = (
         "a request that was produced twice is carried out twice",
         "activities.ledger.obstacles.claim",
         NOTHING,
-        f"{tests.LEDGER}of_many_records_with_one_request_id_at_once_one_is_sent",
+        f"{tests.LEDGER}of_many_records_with_one_request_id_at_once_one_is_sent_and_none_meets_a_deadlock",
     ),
     quick(
         "claim-is-kept",
