@@ -177,7 +177,7 @@ def _become(request: dict[str, object], standard_fds: Sequence[int]) -> NoReturn
     os.environ.update(env)
     sys.argv = argv
     try:
-        runpy.run_module(argv[0], run_name="__main__")
+        runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
     finally:
         # It ends by itself, so this is an error that nobody expected.
         traceback.print_exc()

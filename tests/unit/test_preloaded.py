@@ -38,6 +38,7 @@ async def test_each_command_has_the_environment_that_it_was_given_and_its_own_st
     assert "RECHARGE_KAFKA__SOURCE" in wrong.err
     assert "RECHARGE_KAFKA__BOOTSTRAP_SERVERS" not in wrong.err
     assert "The intake alone" in fine.out
+    assert "Usage: python -m app ingest" in fine.out
 
 
 async def test_a_forked_process_is_killed_by_itself_and_with_the_one_it_came_from(
