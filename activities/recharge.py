@@ -74,7 +74,7 @@ class Recharge:
         return finding
 
     async def _carry_out(self, record: RecordInput, deadline_s: float) -> Finding:
-        opened = await self._ledger.open_attempt(record, secrets.token_hex(16), timeout_s=self._timeout_s)
+        opened = await self._open(record, deadline_s)
         self._has_begun(record.workflow_id)
         if isinstance(opened, Finding):
             log.info("nothing is sent", workflow_id=record.workflow_id, state=opened.state, said=opened.said)
@@ -96,6 +96,22 @@ class Recharge:
             # Nothing was carried out, or the provider ignores a repetition: it is sent again, but not without a pause.
             return replace(finding, state=State.RETRYING, said=answer.said, status=answer.status)
         return finding
+
+    async def _open(self, record: RecordInput, deadline_s: float) -> Opened | Finding:
+        """Open the attempt under one token, for a while also where the ledger is away.
+
+        Where only the reply to its COMMIT was lost, the ledger knows the opening by its token. Whoever came later would find an
+        attempt of which nobody can tell whether it was sent.
+        """
+        token = secrets.token_hex(16)
+        until_s = min(deadline_s, boottime_s() + limits.LEDGER_OPENING_S_MAX)
+        while True:
+            try:
+                return await self._ledger.open_attempt(record, token, timeout_s=self._timeout_s)
+            except LedgerUnavailable:
+                if boottime_s() >= until_s:
+                    raise
+            await asyncio.sleep(limits.LEDGER_OPENING_PAUSE_S)
 
     async def _send(self, record: RecordInput, opened: Opened, deadline_s: float) -> Answer:
         span_id = opened.token[:16]

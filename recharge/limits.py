@@ -196,6 +196,11 @@ LEDGER_IDLE_S_MAX = 15.0
 LEDGER_TRIES_MAX = 5
 """How often a transaction is tried again after a deadlock or a lost connection, before Temporal retries the activity."""
 
+LEDGER_OPENING_S_MAX = 3.0
+LEDGER_OPENING_PAUSE_S = 0.25
+"""For how long, and how often beyond those tries, a worker goes on opening an attempt under the same token while the ledger is away: longer
+than a restart of MySQL, and over before the workflow task in which it happens has to be renewed, which costs events of history."""
+
 LEDGER_RETRY_FIRST_S = 0.05
 
 ALARM_INTERVAL_S = 15.0
@@ -418,6 +423,10 @@ _check(HEARTBEAT_TIMEOUT_S <= DEAD_WORKER_S_MAX, "a dead worker must be found wi
 _check(LEDGER_LOCK_WAIT_S < LEDGER_TRANSACTION_TIMEOUT_S, "MySQL must give up a lock before we give up the transaction")
 _check(
     LEDGER_TRANSACTION_TIMEOUT_S < LEDGER_SILENCE_S, "MySQL must not end a session whose transaction may still go on"
+)
+_check(
+    LEDGER_OPENING_S_MAX < 0.8 * WORKFLOW_TASK_TIMEOUT_S,
+    "an outage of the ledger must not renew a record's workflow task",
 )
 _check(LEDGER_IDLE_S_MAX < LEDGER_SILENCE_S, "a connection must be used or replaced before MySQL ends it")
 _check(LEDGER_TRANSACTION_TIMEOUT_S < ACTIVITY_SLACK_S, "an activity must outlast one transaction beyond its call")

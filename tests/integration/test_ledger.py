@@ -141,13 +141,37 @@ async def test_only_an_attempt_that_carried_nothing_out_is_followed_by_another(
         assert (await not_opened(ledger, one)).state is state
 
 
+def provider_of(site: Site) -> Provider:
+    where = {name: site.environment[f"RECHARGE_PROVIDER__{name}"] for name in ("URL", "CA_FILE", "AUTH_TOKEN")}
+    return Provider(ProviderSettings.model_validate({name.lower(): text for name, text in where.items()}))
+
+
+async def test_an_opening_that_was_committed_when_the_ledger_went_away_is_sent_when_it_is_back_and_not_doubted(
+    site: Site, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, opening = record(site.source, 1), ledger.open_attempt
+    tokens: list[str] = []
+
+    async def without_its_reply(record: RecordInput, token: str, *, timeout_s: float) -> Opened | Finding:
+        tokens.append(token)
+        opened = await opening(record, token, timeout_s=timeout_s)
+        if len(tokens) == 1:
+            raise LedgerUnavailable("the ledger went away after the commit, as the test wants")
+        return opened
+
+    monkeypatch.setattr(ledger, "open_attempt", without_its_reply)
+    sender = Recharge(ledger, provider_of(site), CallsInFlight(), timeout_s=TIMEOUT_S, local_calls_max=1)
+    finding = await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    assert (finding.state, finding.attempts) == (State.SUCCEEDED, 1)
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1
+
+
 async def test_the_time_that_the_ledger_took_to_open_an_attempt_is_taken_from_its_call(
     stack: Devstack, site: Site, ledger: Ledger
 ) -> None:
     one, timeout_s = record(site.source, 1), 1.0
-    where = {name: site.environment[f"RECHARGE_PROVIDER__{name}"] for name in ("URL", "CA_FILE", "AUTH_TOKEN")}
-    provider = Provider(ProviderSettings.model_validate({name.lower(): text for name, text in where.items()}))
-    sender = Recharge(ledger, provider, CallsInFlight(), timeout_s=timeout_s, local_calls_max=1)
+    sender = Recharge(ledger, provider_of(site), CallsInFlight(), timeout_s=timeout_s, local_calls_max=1)
     is_locked, go_on = asyncio.Event(), asyncio.Event()
 
     async def lock(connection: AsyncConnection) -> None:
