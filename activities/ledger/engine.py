@@ -29,7 +29,6 @@ _CONTENTION_CODES = frozenset({1205, 1213, 3572})
 _TRY_AGAIN_CODES = frozenset({1205, 1213, 1317, 3024, 3572, 1040, 1290})
 _REFUSED_CODES = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1251, 2026, 3159})
 _NO_SUCH_TABLE_CODES = frozenset({1146, 1054})
-_DUPLICATE_CODE = 1062
 _IDLE_SINCE_S = "idle_since_s"
 _SPAN = {"db.system.name": "mysql"}
 
@@ -48,11 +47,6 @@ def error_code(error: BaseException) -> int | None:
     original = error.orig if isinstance(error, DBAPIError) else error
     arguments = getattr(original, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else None
-
-
-def is_duplicate(error: BaseException) -> bool:
-    """Tell whether a unique key refused an insert."""
-    return error_code(error) == _DUPLICATE_CODE
 
 
 def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MAX) -> AsyncEngine:

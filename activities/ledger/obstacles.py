@@ -26,15 +26,14 @@ CLAIM = insert(request_claims).values(claimed_at=NOW)
 _CLAIM_OR_LOCK = (
     mysql.insert(request_claims).values(claimed_at=NOW).on_duplicate_key_update(claim=request_claims.c.claim)
 )
-# By an index of both columns, which leads past all that has the same content under the record's own source: to lock each of those would
-# let such records that come at once wait for each other, and look at all that ever came. Hence the hint, and no order but the index's.
-TWIN = (
+SEEN_TWIN = (
     select(recharges.c.workflow_id)
     .where(recharges.c.content_digest == bindparam("same_digest"), recharges.c.source != bindparam("own_source"))
     .limit(1)
-    .with_hint(recharges, "FORCE INDEX (ix_recharges_content)", "mysql")
-    .with_for_update(read=True)
 )
+# By an index of both columns, which leads past all that has the same content under the record's own source: to lock each of those would
+# let such records that come at once wait for each other, and look at all that ever came. Hence the hint, and no order but the index's.
+TWIN = SEEN_TWIN.with_hint(recharges, "FORCE INDEX (ix_recharges_content)", "mysql").with_for_update(read=True)
 
 
 def claims_of(record: RecordInput) -> list[str]:

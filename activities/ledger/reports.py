@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.counts import StateCounts
 from activities.ledger.decisions import Decisions
+from activities.ledger.obstacles import SEEN_TWIN
 from activities.ledger.reading import newest_decision
 from activities.ledger.rows import read_now
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
@@ -177,12 +178,8 @@ async def _rows(connection: AsyncConnection, table: Table, workflow_id: str) -> 
 
 
 async def _twin(connection: AsyncConnection, record: RowMapping) -> str | None:
-    query = (
-        select(recharges.c.workflow_id)
-        .where(recharges.c.content_digest == record["content_digest"], recharges.c.source != record["source"])
-        .limit(1)
-    )
-    twin: str | None = await connection.scalar(query)
+    which = {"same_digest": record["content_digest"], "own_source": record["source"]}
+    twin: str | None = await connection.scalar(SEEN_TWIN, which)
     return twin
 
 
