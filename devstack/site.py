@@ -54,7 +54,7 @@ class Site:
     """How Python is told to run the service, before its command. A test may run it without one of its safeguards."""
 
     starter: ClassVar[Callable[..., ManagedProcess]] = staticmethod(ManagedProcess.start)
-    """What starts the service's processes. A test may have them started in a quicker way."""
+    """What starts the service's processes. `devstack.preloaded` has a quicker way."""
 
     names: SiteNames
     folder: Path

@@ -17,12 +17,12 @@ from devstack.kafka import KafkaBroker
 from devstack.kafka_admin import Record
 from devstack.leaks import logs_below
 from devstack.ports import release_port, reserve_port
+from devstack.preloaded import Preloaded, preloaded_sites
 from devstack.site import Site
 from devstack.stack import Devstack
 from tests.support import command
 from tests.support.http import Ports
 from tests.support.leaks import WATCHED
-from tests.support.preloaded import Preloaded
 
 SiteMaker = Callable[..., Awaitable[Site]]
 
@@ -63,12 +63,10 @@ def nothing_secret_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="session", autouse=True)
 def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
     """Processes and commands of the service begin with its modules loaded."""
-    started = Preloaded(tmp_path_factory.mktemp("preloaded"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Site, "starter", staticmethod(started.start))
+    folder = tmp_path_factory.mktemp("preloaded")
+    with preloaded_sites(folder, also=["tests.crash.dying"]) as started, pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "PRELOADED", started)
         yield started
-    started.close()
 
 
 @pytest.fixture

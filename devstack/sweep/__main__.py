@@ -14,6 +14,7 @@ from typing import Final
 from rich.console import Console
 
 from devstack.errors import DevstackError
+from devstack.preloaded import preloaded_sites
 from devstack.stack import Devstack
 from devstack.stopping import until_stopped
 from devstack.sweep.journal import Journal
@@ -91,6 +92,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> int:
     scenarios = [each for each in SCENARIOS if each.name in arguments.scenario]
     async with AsyncExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True)))
+        cleanup.enter_context(preloaded_sites(folder))
         stack = await cleanup.enter_async_context(Devstack(folder, proxied_count=arguments.sites))
         rigs = [await _rig(stack, number, cleanup, arguments) for number in range(arguments.sites)]
         sweep = Sweep(journal, arguments.fault, arguments.hop, console)

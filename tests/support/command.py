@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from devstack.preloaded import Preloaded
 from devstack.processes import ManagedProcess
 from devstack.server import minimal_environment
 from devstack.site import Site
 from tests.support.leaks import WATCHED
-from tests.support.preloaded import Preloaded, can_fork
 
 COMMAND_TIMEOUT_S: Final = 60.0
 AS_A_MODULE: Final = ("-m", "app")
@@ -39,7 +39,7 @@ async def ask(
     """Run `recharge` with these arguments and nothing but this environment; `start` is how Python begins it, where not as a site does."""
     argv = [sys.executable, *(start or Site.launcher), *arguments]
     env = minimal_environment() | dict(environment)
-    if PRELOADED is not None and start is None and can_fork(argv, env):
+    if PRELOADED is not None and start is None and PRELOADED.can_fork(argv, env):
         told = await _forked(PRELOADED, argv, env, stdin)
     else:
         told = await _started(argv, env, stdin)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from devstack.preloaded import Preloaded, preloaded_sites
 from devstack.processes import ManagedProcess
 from devstack.server import minimal_environment
 from devstack.site import Site
 from tests.support.command import ask
 from tests.support.environment import ALL
-from tests.support.preloaded import Preloaded, can_fork
 from tests.support.service import until_logged
 
 AWAY = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
@@ -58,9 +58,22 @@ async def test_a_forked_process_is_killed_by_itself_and_with_the_one_it_came_fro
     assert await other.wait(5) == -9
 
 
-def test_what_needs_another_interpreter_is_started() -> None:
+def test_what_needs_another_interpreter_is_started(own: Preloaded) -> None:
     python = sys.executable
-    assert can_fork([python, "-m", "app", "run"], minimal_environment(PYTHONUNBUFFERED="1"))
-    assert not can_fork([python, "-m", "devstack.without", "hold", "run"], {})
-    assert not can_fork([python, "-m", "app", "run"], {"LD_PRELOAD": "libfaketime.so"})
-    assert not can_fork([python, "-m", "app", "run"], {"PYTHONPATH": "/elsewhere"})
+    assert own.can_fork([python, "-m", "app", "run"], minimal_environment(PYTHONUNBUFFERED="1"))
+    assert not own.can_fork([python, "-m", "devstack.without", "hold", "run"], {})
+    assert not own.can_fork([python, "-m", "app", "run"], {"LD_PRELOAD": "libfaketime.so"})
+    assert not own.can_fork([python, "-m", "app", "run"], {"PYTHONPATH": "/elsewhere"})
+
+
+def test_another_module_is_forked_where_it_was_named(tmp_path: Path) -> None:
+    other = [sys.executable, "-m", "tests.crash.dying", "open", "before", "0", "run"]
+    assert not Preloaded(tmp_path).can_fork(other, {})
+    assert Preloaded(tmp_path, also=["tests.crash.dying"]).can_fork(other, {})
+
+
+def test_sites_start_as_before_when_it_is_over(tmp_path: Path) -> None:
+    before = Site.starter
+    with preloaded_sites(tmp_path) as started:
+        assert Site.starter == started.start
+    assert Site.starter == before
