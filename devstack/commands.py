@@ -43,3 +43,12 @@ def run(what: str, argv: Sequence[str], env: Mapping[str, str] | None = None, cw
             shown = "\n".join(written[-_SHOWN_LINES:])
             raise DevstackError(f"{what} failed ({argv[0]} ended with status {done.returncode}):\n{shown}")
     return output
+
+
+def commit_at_hand() -> str:
+    """The commit of the code that runs, as git names it, with `-dirty` behind it where that was changed; `unknown` outside a clone."""
+    try:
+        argv = ["git", "describe", "--always", "--dirty"]
+        return run("Asking git for the commit", argv, cwd=Path(__file__).parent).strip()
+    except DevstackError:
+        return "unknown"

@@ -18,7 +18,7 @@ from rich.console import Console
 from devstack.campaign.campaign import Campaign, Result
 from devstack.campaign.journal import Journal
 from devstack.campaign.plan import WIRES, make_plan
-from devstack.commands import run as run_command
+from devstack.commands import commit_at_hand
 from devstack.errors import DevstackError
 from devstack.stack import Devstack
 from devstack.stopping import until_stopped
@@ -58,7 +58,7 @@ async def _run_one(seed: int, arguments: argparse.Namespace, console: Console) -
         if campaign is not None and campaign.timeline is not None:
             console.print(f"It did not come to its end. Its timeline and its logs stand in {folder}", markup=False)
         raise
-    result.commit, result.date = _commit(), datetime.now(UTC).date().isoformat()
+    result.commit, result.date = commit_at_hand(), datetime.now(UTC).date().isoformat()
     console.print(_line(result), markup=False)
     if result.problems:
         _tell(campaign, result, folder, console)
@@ -102,13 +102,6 @@ def _conclude(results: list[Result], console: Console) -> int:
         style="red" if broken else "green",
     )
     return 1 if broken else 0
-
-
-def _commit() -> str:
-    try:
-        return run_command("Asking git for the commit", ["git", "describe", "--always", "--dirty"]).strip()
-    except DevstackError:
-        return "unknown"
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from typing import Final
 
 from rich.console import Console
 
+from devstack.commands import commit_at_hand
 from devstack.errors import DevstackError
 from devstack.preloaded import preloaded_sites
 from devstack.stack import Devstack
@@ -88,7 +89,7 @@ class Sweep:
 
 async def run(arguments: argparse.Namespace, console: Console) -> int:
     """Sweep what is left; the exit status is 1 where a promise was broken, now or in an earlier part of this journal."""
-    journal = Journal.read(arguments.journal, arguments.process)
+    journal = Journal.read(arguments.journal, arguments.process, commit_at_hand())
     scenarios = [each for each in SCENARIOS if each.name in arguments.scenario]
     async with AsyncExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sweep-", ignore_cleanup_errors=True)))

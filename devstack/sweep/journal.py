@@ -21,17 +21,18 @@ class Journal:
 
     file: Path
     part: Part
+    commit: str
     counts: dict[str, dict[Hop, int]] = field(default_factory=dict)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, file: Path, part: Part) -> Self:
-        """The journal in a file, which need not be there yet, as far as it speaks of one part.
+    def read(cls, file: Path, part: Part, commit: str) -> Self:
+        """The journal in a file, which need not be there yet, as far as it speaks of one part; `commit` is written into what is added.
 
         Raises:
             DevstackError: for a line that no sweep has written.
         """
-        journal = cls(file, part)
+        journal = cls(file, part, commit)
         lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
         for number, text in enumerate(lines, start=1):
             try:
@@ -64,6 +65,7 @@ class Journal:
             "told": outcome.told,
             "problems": outcome.problems,
             "took_s": round(outcome.took_s, 1),
+            "commit": self.commit,
         }
         self.outcomes.append(line)
         self._append(line)
