@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import Progress
-from sqlalchemy import text
 
 from activities.ledger import Ledger, OperatorLedger
-from activities.ledger.engine import make_engine
 from activities.profile import Answer
+from bench.bulk import filling
 from bench.corner import PARTITIONS, Corner, value
 from bench.figure import Figure
 from devstack.stack import Devstack
@@ -28,18 +27,6 @@ _BATCH = 10_000
 _TIMES = 200
 _COUNT_TIMES = 3
 _MIB = 1024 * 1024
-_FILLING = (
-    "SET GLOBAL innodb_buffer_pool_size = 4294967296",
-    "SET GLOBAL innodb_redo_log_capacity = 2147483648",
-    "SET GLOBAL innodb_flush_log_at_trx_commit = 2",
-    "SET GLOBAL sync_binlog = 0",
-)
-"""Filling needs no durability, and random digests need their index in memory."""
-_MEASURING = (
-    "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
-    "SET GLOBAL sync_binlog = 1",
-    "SET GLOBAL innodb_buffer_pool_size = {bytes}",
-)
 
 
 @dataclass
@@ -64,16 +51,11 @@ async def measure(stack: Devstack, console: Console, *, rows: int, pool_mib: int
     """Measure an empty ledger, fill it with `rows` records, and measure again with a buffer pool of `pool_mib`."""
     corner = await Corner.make(stack, "ledger")
     empty = await _measured(corner, first=2_000_000_000)
-    for statement in _FILLING:
-        await stack.mysql.execute(statement)
     began_s = time.monotonic()
-    await _alter(corner, "DROP INDEX {0}")
-    await _fill(corner, console, rows)
-    await _alter(corner, "ADD {1}")
+    async with filling(stack, corner.site, pool_mib=pool_mib):
+        await _fill(corner, console, rows)
     took_s = time.monotonic() - began_s
     caught_up_s = await _count_final(corner)
-    for statement in _MEASURING:
-        await stack.mysql.execute(statement.format(bytes=pool_mib * _MIB))
     size_mib = await _size_mib(corner)
     full = await _measured(corner, first=1_000_000_000)
     return [
@@ -159,15 +141,6 @@ async def _fill(corner: Corner, console: Console, rows: int) -> None:
             progress.advance(task, count)
 
 
-_INDEXES = {
-    "recharges": {
-        "workflow_id": "UNIQUE KEY workflow_id (workflow_id)",
-        "ix_recharges_content": "KEY ix_recharges_content (content_digest, source)",
-        "ix_recharges_state": "KEY ix_recharges_state (state, updated_at)",
-    },
-    "recharge_attempts": {"attempt": "UNIQUE KEY attempt (workflow_id, number)"},
-    "request_claims": {"ix_request_claims_workflow_id": "KEY ix_request_claims_workflow_id (workflow_id)"},
-}
 _DIGITS = "WITH digits AS (SELECT 0 AS n" + "".join(f" UNION ALL SELECT {n}" for n in range(1, 10)) + ") "
 _NUMBERS = (
     "FROM (SELECT :first + a.n + b.n * 10 + c.n * 100 + d.n * 1000 AS n FROM digits a, digits b, digits c, digits d "
@@ -203,18 +176,6 @@ _CLAIMS = (
     + ", '2026-01-01' + INTERVAL n SECOND "
     + _NUMBERS
 )
-
-
-async def _alter(corner: Corner, change: str) -> None:
-    """Take the indexes away, or make them again by sorting: to keep them in order row by row would take hours."""
-    engine = make_engine(corner.site.migrate_environment["RECHARGE_MYSQL__URL"], connections_max=1)
-    try:
-        async with engine.begin() as connection:
-            for table, indexes in _INDEXES.items():
-                changes = ", ".join(change.format(name, made) for name, made in indexes.items())
-                await connection.execute(text(f"ALTER TABLE {table} {changes}"))
-    finally:
-        await engine.dispose()
 
 
 async def _size_mib(corner: Corner) -> float:
