@@ -139,8 +139,8 @@ class Rig:
     async def _prepare(self, scenario: Scenario) -> None:
         """Have a service run that is told what this scenario's provider offers, and all of whose connections stand."""
         # The first dead letter of a process makes a connection of its own, which belongs to that record's way.
-        if not self._service.is_fit(scenario.duplicate_protection) or scenario.expected.has_letter:
-            await self._service.restart(scenario.duplicate_protection)
+        if not self._service.is_fit(scenario.settings) or scenario.expected.has_letter:
+            await self._service.restart(scenario.settings)
             await self._drained(await self._produce(CHARGED))
         await self._until_quiet()
 

@@ -1,6 +1,7 @@
 """The ways of a record that are swept, and where each must end."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -33,6 +34,7 @@ class Scenario:
 
     `simulate` is what the provider does with its POSTs, one after the other; later ones are charged. Without `can_look_up` the
     provider cannot be asked, and a person decides what is in doubt.
+    `timeout_s` is how long a call may take, where the profile's time is too short.
     """
 
     name: str
@@ -40,11 +42,14 @@ class Scenario:
     expected: Expected
     is_readable: bool = True
     can_look_up: bool = True
+    timeout_s: float | None = None
 
     @property
-    def duplicate_protection(self) -> str:
-        """What the service is told about the provider."""
-        return "lookup" if self.can_look_up else "none"
+    def settings(self) -> Mapping[str, str]:
+        """What the service is told about the provider, over the profile."""
+        promised = {"RECHARGE_PROVIDER__DUPLICATE_PROTECTION": "lookup" if self.can_look_up else "none"}
+        longest = {} if self.timeout_s is None else {"RECHARGE_PROVIDER__TIMEOUT_S": f"{self.timeout_s:g}"}
+        return promised | longest
 
     def value(self, number: int) -> bytes:
         """The value of the record that is produced as the site's `number`-th: no two have the same amount."""

@@ -50,7 +50,7 @@ class SweptService:
         self._part = part
         self._without = without
         self._through_the_wire = through(wire, stack, site)
-        self._duplicate_protection = ""
+        self._settings: Mapping[str, str] = {}
         self._swept: ManagedProcess | None = None
         self._other: ManagedProcess | None = None
 
@@ -60,8 +60,8 @@ class SweptService:
         assert self._swept is not None  # noqa: S101 - `fit` comes first
         return self._swept
 
-    def is_fit(self, duplicate_protection: str) -> bool:
-        """Whether it runs, told what the provider offers.
+    def is_fit(self, settings: Mapping[str, str]) -> bool:
+        """Whether it runs, and with these settings.
 
         Raises:
             ProcessEndedError: it has run and does no more.
@@ -69,14 +69,14 @@ class SweptService:
         for process in (self._swept, self._other):
             if process is not None:
                 process.raise_if_ended("the next record was sent on its way")
-        return self._swept is not None and duplicate_protection == self._duplicate_protection
+        return self._swept is not None and settings == self._settings
 
-    async def restart(self, duplicate_protection: str) -> None:
-        """Run it all anew, told what the provider offers."""
+    async def restart(self, settings: Mapping[str, str]) -> None:
+        """Run it all anew, with these settings over the site's."""
         for process in (self._swept, self._other):
             if process is not None:
                 await process.terminate(_STOP_TIMEOUT_S)
-        self._duplicate_protection = duplicate_protection
+        self._settings = settings
         if self._part.other is not None:
             self._other = self._spawn(self._part.other)
         self.start()
@@ -90,8 +90,7 @@ class SweptService:
         return self._spawn(Part.WORKER)
 
     def _spawn(self, part: Part, through: Mapping[str, str] | None = None) -> ManagedProcess:
-        told = {"RECHARGE_PROVIDER__DUPLICATE_PROTECTION": self._duplicate_protection}
-        return self._site.spawn(part, env={**(through or {}), **told}, without=self._without)
+        return self._site.spawn(part, env={**(through or {}), **self._settings}, without=self._without)
 
     def logged_commit_offset(self) -> int:
         """The highest offset that the intake which runs now says to have committed; 0 where it has said nothing yet."""
