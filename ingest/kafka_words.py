@@ -96,6 +96,7 @@ class RecordsUnreadable(KafkaProblem):
         super().__init__(f"What Kafka delivered cannot be read ({why}).")
         self.partitions = partitions
         """The partition it came from; several where it is not known from which of them."""
+        self.why = why
 
 
 def unreachable(servers: str, why: str) -> KafkaUnreachable:
@@ -188,6 +189,13 @@ def unreadable(topic: str, partition: int, offset: int, problem: RecordsUnreadab
         partition,
         f"Partition {partition} of {topic!r} stands still at offset {offset}: {problem} A producer with a codec "
         "or headers that this service does not know wrote it; nothing beyond it is read until that is resolved.",
+    )
+
+
+def record_unreadable(topic: str, partition: int, offset: int, why: str) -> PartitionProblem:
+    """The same, to a person who wants to read all of a topic."""
+    return PartitionProblem(
+        partition, f"What partition {partition} of {topic!r} holds at offset {offset} cannot be taken apart ({why})."
     )
 
 

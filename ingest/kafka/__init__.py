@@ -7,7 +7,7 @@ since several of aiokafka's own would wait without limit, and no setting is left
 from ingest.kafka.cluster import Cluster, Edge, GroupMember
 from ingest.kafka.connection import find_broker
 from ingest.kafka.reader import KafkaRecord, RecordReader
-from ingest.kafka.scan import Span, TopicScan, scan
+from ingest.kafka.scan import Span, TopicScan, UnreadableRecord, scan
 from ingest.kafka.writer import RecordWriter, Written
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "RecordWriter",
     "Span",
     "TopicScan",
+    "UnreadableRecord",
     "Written",
     "find_broker",
     "scan",

@@ -20,7 +20,8 @@ _REBALANCE_TIMEOUT_S = 15.0
 _FETCH_WAIT_S = 0.1
 """How long a broker holds a fetch that finds nothing. aiokafka has one fetch under way at each broker, and a partition that was just read
 from is only in the next one: so long at most a new record of it lies unseen. Half a second showed in the latency of one record in ten."""
-_UNREADABLE = (errors.CorruptRecordException, errors.UnsupportedCodecError, errors.RecordTooLargeError)
+UNREADABLE = (errors.CorruptRecordException, errors.UnsupportedCodecError, errors.RecordTooLargeError)
+"""Of Kafka's errors those that speak of a record. What else is wrong with one is none of Kafka's, such as a name that is no text."""
 _NO_PARTITION = 2**31 - 1
 """A partition that no topic has. aiokafka takes 'none of them' for 'all of them'."""
 _POLL_SLACK_S = 1.0
@@ -146,7 +147,7 @@ class RecordReader:
                 ((at, offset),) = error.args[0].items()
                 raise words.PositionOutOfRange(at.partition, offset) from error
             except Exception as error:
-                if isinstance(error, errors.KafkaError) and not isinstance(error, _UNREADABLE):
+                if isinstance(error, errors.KafkaError) and not isinstance(error, UNREADABLE):
                     raise
                 why = f"{type(error).__name__}: {error}"
                 raise words.RecordsUnreadable(sorted(partitions), why) from error

@@ -7,9 +7,10 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
+from ingest import kafka_words as words
 from ingest.kafka.cluster import Cluster, Edge
 from ingest.kafka.connection import calling, client_arguments, closed_in_time, milliseconds
-from ingest.kafka.reader import KafkaRecord, as_kafka_record
+from ingest.kafka.reader import UNREADABLE, KafkaRecord, as_kafka_record
 from recharge import limits
 from recharge.settings import KafkaSettings
 
@@ -25,6 +26,14 @@ class Span:
 
     first: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord:
+    """What Kafka delivers at an offset cannot be taken apart, so nobody knows more of it."""
+
+    offset: int
+    why: str
 
 
 class TopicScan:
@@ -78,7 +87,7 @@ class TopicScan:
     ) -> None:
         await closed_in_time(self._consumer.stop())
 
-    async def records(self, partition: int) -> AsyncIterator[KafkaRecord]:
+    async def records(self, partition: int) -> AsyncIterator[KafkaRecord | UnreadableRecord]:
         """Every committed record of one partition's span, in its order.
 
         Raises:
@@ -90,31 +99,44 @@ class TopicScan:
         at = TopicPartition(self._topic, partition)
         self._consumer.assign([at])
         self._consumer.seek(at, span.first)
-        position = span.first
+        position, one_by_one = span.first, False
         # The position passes the markers of transactions, which are no records.
         while position < span.end:
             try:
-                found, position = await self._poll(at)
+                found, position = await self._poll(at, records_max=1 if one_by_one else _BATCH_RECORDS_MAX)
             except errors.OffsetOutOfRangeError:
                 position = await self._leap(at, position)
+                continue
+            except words.RecordsUnreadable as problem:
+                if one_by_one:
+                    yield UnreadableRecord(position, problem.why)
+                    position += 1
+                # What was delivered with it may be lost to us, so it is asked for again, until the one is alone.
+                one_by_one = not one_by_one
+                self._consumer.seek(at, position)
                 continue
             for record in found:
                 if record.offset < span.end:
                     yield record
 
-    async def _poll(self, at: TopicPartition) -> tuple[list[KafkaRecord], int]:
-        deleted: errors.OffsetOutOfRangeError | None = None
+    async def _poll(self, at: TopicPartition, *, records_max: int) -> tuple[list[KafkaRecord], int]:
+        """Some records, and the position behind them. OffsetOutOfRangeError and RecordsUnreadable are the caller's."""
+        problem: errors.OffsetOutOfRangeError | words.RecordsUnreadable
         async with calling(self._settings, "reading the topic", operation="Read", resource=f"topic {at.topic!r}"):
             try:
                 found = await self._consumer.getmany(
-                    at, timeout_ms=milliseconds(limits.KAFKA_POLL_S), max_records=_BATCH_RECORDS_MAX
+                    at, timeout_ms=milliseconds(limits.KAFKA_POLL_S), max_records=records_max
                 )
             except errors.OffsetOutOfRangeError as error:
-                deleted = error
+                problem = error
+            except Exception as error:
+                if isinstance(error, errors.KafkaError) and not isinstance(error, UNREADABLE):
+                    raise
+                problem = words.RecordsUnreadable([at.partition], f"{type(error).__name__}: {error}")
             else:
                 records = [as_kafka_record(record) for record in found.get(at, ())]
                 return records, await self._consumer.position(at)
-        raise deleted
+        raise problem
 
     async def _leap(self, at: TopicPartition, position: int) -> int:
         """Go on behind what Kafka has deleted meanwhile."""
@@ -135,9 +157,11 @@ async def scan(settings: KafkaSettings, topic: str) -> AsyncIterator[KafkaRecord
     """Every committed record of a topic, partition by partition, each in its order. Nothing is committed.
 
     Raises:
-        KafkaProblem: the topic cannot be read.
+        KafkaProblem: the topic cannot be read, or one of its records.
     """
     async with TopicScan(settings, topic) as scanned:
         for number in scanned.spans:
             async for record in scanned.records(number):
+                if isinstance(record, UnreadableRecord):
+                    raise words.record_unreadable(topic, number, record.offset, record.why)
                 yield record

@@ -25,7 +25,15 @@ class LoggedRecord:
 
     offset: int
     fingerprint: str
-    timestamp_ms: int
+    timestamp_ms: int | None
+    """None where it cannot be taken apart; then it has no fingerprint, too."""
+    unreadable: str | None = None
+    """Why it cannot be taken apart."""
+
+    @classmethod
+    def broken(cls, offset: int, why: str) -> "LoggedRecord":
+        """A record that breaks Kafka's own format, or one that stands behind it in its batch."""
+        return cls(offset, "", None, why)
 
 
 @dataclass(frozen=True, slots=True)

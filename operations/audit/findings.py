@@ -170,6 +170,7 @@ class NoteKind(StrEnum):
     LANE_HELD = "lane_held"
     NOT_UNDER_WAY = "not_under_way"
     WORKFLOW_OPEN_AGAIN = "workflow_open_again"
+    UNREADABLE_RECORD = "unreadable_record"
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,8 @@ class PartitionAudit:
         yield from self._missing(range(self._next, max(self._next, self._partition.end)))
 
     def _is_looked_at(self, case: Case) -> bool:
-        """By the record's own time. A charge of which neither topic nor ledger know a record belongs to every period."""
-        if case.record is not None:
+        """By the record's own time. Where neither topic nor ledger tell it, a charge or a record belongs to every period."""
+        if case.record is not None and case.record.timestamp_ms is not None:
             return self._terms.period.holds(case.record.timestamp_ms)
         return case.row is None or self._terms.period.holds(case.row.timestamp_ms)
 
@@ -116,7 +116,12 @@ class PartitionAudit:
             yield from self._without_row(offset)
         elif row is not None and record is None:
             yield from self._without_record(row)
-        elif row is not None and record is not None and row.fingerprint != record.fingerprint:
+        elif (
+            row is not None
+            and record is not None
+            and record.unreadable is None
+            and row.fingerprint != record.fingerprint
+        ):
             yield self._violation(
                 Kind.OTHER_RECORD,
                 offset,
@@ -176,6 +181,10 @@ class PartitionAudit:
 
     def _notes(self, case: Case) -> Iterator[Note]:
         workflow_id = self._terms.workflow_id(self._partition.number, case.offset)
+        if case.record is not None and case.record.unreadable is not None:
+            self.counts["unreadable"] += 1
+            why = f"what the topic holds there cannot be taken apart, and was compared with nothing ({case.record.unreadable})"
+            yield Note(NoteKind.UNREADABLE_RECORD, workflow_id, why)
         if case.charges is not None and case.charges.reversed:
             self.counts["reversed_charges"] += case.charges.reversed
             state = "no row" if case.row is None else case.row.state

@@ -14,7 +14,7 @@ from typing import assert_never
 from temporalio.client import Client
 
 from activities.ledger import AuditReader
-from ingest.kafka import Cluster, TopicScan
+from ingest.kafka import Cluster, TopicScan, UnreadableRecord
 from operations.audit.facts import LoggedRecord, PartitionFacts, Period, Terms
 from operations.audit.findings import Kind, Note, Violation
 from operations.audit.joining import side_by_side
@@ -166,13 +166,17 @@ class _Audit:
             self._progress("workflows", count, None)
 
     async def _read_letters(self) -> bool:
-        """Read the dead letters of our source and topic; whether the topic still holds every one that was written."""
+        """Read the dead letters of our source and topic; whether every one that was written is still there and could be read."""
         kafka = self._books.kafka
         count = 0
+        is_whole = True
         batch: list[LetterLine] = []
         async with TopicScan(kafka, kafka.dead_letters) as scan:
             for number in scan.spans:
                 async for letter in scan.records(number):
+                    if isinstance(letter, UnreadableRecord):
+                        is_whole = False
+                        continue
                     line = letter_line(letter.headers, self._terms)
                     batch += [] if line is None else [line]
                     if len(batch) == _TOLD_EVERY:
@@ -181,7 +185,7 @@ class _Audit:
                         batch.clear()
             self._spool.add_letters(batch)
             self._spool.index_letters()
-            return all(span.first == 0 for span in scan.spans.values()) and not scan.deleted
+            return is_whole and all(span.first == 0 for span in scan.spans.values()) and not scan.deleted
 
     async def _partition(self, facts: PartitionFacts, records: AsyncIterator[LoggedRecord], total: int) -> None:
         audit = PartitionAudit(self._terms, facts)
@@ -216,6 +220,9 @@ class _Audit:
 
 async def _logged(scan: TopicScan, partition: int) -> AsyncIterator[LoggedRecord]:
     async for each in scan.records(partition):
+        if isinstance(each, UnreadableRecord):
+            yield LoggedRecord.broken(each.offset, each.why)
+            continue
         fingerprint = record.fingerprint(each.key, each.value, each.timestamp_ms)
         yield LoggedRecord(each.offset, fingerprint, each.timestamp_ms)
 

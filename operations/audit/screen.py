@@ -28,6 +28,7 @@ _COUNTED = {
     "accepted": "accepted as lost",
     "before_the_beginning": "before the beginning of the intake (latest)",
     "waiting": "waiting beyond the committed offset, without a row yet",
+    "unreadable": "cannot be taken apart",
     "new": "come after the audit had begun",
     "outside_of_period": "outside of the period",
     "reversed_charges": "charges that the provider reversed",

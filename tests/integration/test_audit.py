@@ -30,7 +30,7 @@ from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
 from ingest.kafka import TopicScan
-from operations.audit import Books, Kind, Report, Statement, run
+from operations.audit import Books, Kind, NoteKind, Report, Statement, run
 from operations.audit.statement import HEADER
 from recharge import record
 from recharge.contract import (
@@ -54,6 +54,7 @@ from tests.support.command import Told
 from tests.support.intake import FINAL_TIMEOUT_S, Corner
 from tests.support.records import record as stub_record
 from tests.support.records import value
+from tests.support.unreadable import produce_unreadable
 
 
 async def ask(site: Site, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None) -> Told:
@@ -459,6 +460,33 @@ async def test_records_that_kafka_deletes_while_they_are_read_are_told_and_not_t
             await admin.delete_records({TopicPartition(site.topic, 0): RecordsToDelete(2)})
         assert [each.offset async for each in scan.records(0)] == [2]
     assert scan.deleted == {0: [range(2)]}
+
+
+async def test_a_record_that_breaks_kafkas_own_format_is_told_and_the_others_are_audited(
+    stack: Devstack, make_site: SiteMaker, client: Client
+) -> None:
+    site = await make_site("audit")
+    corner = Corner(stack, site, client)
+    await produce(stack, site, [value()])
+    await produce_unreadable(corner, 0, behind=1)
+    await produce(stack, site, [value(), value()])
+    await corner.move_group({0: 0})
+    async with books(site, client) as asked:
+        waiting = await run(asked)
+        assert [(each.kind, each.workflow_id) for each in waiting.notes] == [
+            (NoteKind.UNREADABLE_RECORD, corner.workflow_id(0, offset)) for offset in (1, 2)
+        ]
+        counts = waiting.counts
+        assert (counts["records"], counts["waiting"], counts["unreadable"], waiting.violations) == (5, 5, 2, [])
+        await corner.move_group({0: 5})
+        passed = await run(asked)
+    assert [(each.kind, each.workflow_id) for each in passed.violations] == [
+        (Kind.COMMITTED_WITHOUT_ROW, corner.workflow_id(0, offset)) for offset in range(5)
+    ]
+    told = await ask(site, environment=read_only(site))
+    assert (told.status, told.err) == (1, "")
+    assert "cannot be taken apart: 2\n" in told.out
+    assert "UnicodeDecodeError" in told.out
 
 
 def read_only(site: Site) -> dict[str, str]:

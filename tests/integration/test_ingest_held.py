@@ -1,15 +1,11 @@
 """What the intake does when a record or a partition cannot go on by itself: hold what must be held, and nothing else."""
 
 import asyncio
-import time
 
 import pytest
 import structlog.testing
 from aiokafka import TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
-from aiokafka.client import AIOKafkaClient
-from aiokafka.protocol.produce import ProduceRequest
-from aiokafka.record import default_records
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
@@ -27,6 +23,7 @@ from recharge import limits
 from tests.integration.conftest import CornerMaker
 from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged, some_started
 from tests.support.records import record, value
+from tests.support.unreadable import produce_unreadable
 
 # --- Held and stopped -------------------------------------------------------------------------------------------------
 
@@ -216,35 +213,11 @@ async def test_records_that_retention_takes_from_under_a_running_intake_stop_the
     assert (await corner.committed()).get(0, 0) < 7
 
 
-class NotUtf8(str):
-    """A header's name that is no text."""
-
-    __slots__ = ()
-
-    def encode(self, *_: str) -> bytes:
-        return b"\xff\xfe"
-
-
-async def _produce_without_a_text_for_a_name(corner: Corner, partition: int) -> None:
-    # No client of today writes such a record, so the request is written here: aiokafka's builder in Python lets it pass.
-    builder = default_records._DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 10_000)
-    builder.append(0, int(time.time() * 1000), None, value(), [(NotUtf8("ab"), b"x")])
-    client = AIOKafkaClient(**corner.stack.kafka.client_options())
-    await client.bootstrap()
-    try:
-        request = ProduceRequest(None, -1, 10_000, [(corner.site.topic, [(partition, bytes(builder.build()))])])
-        response = await client.send(client.get_random_node(), request)
-    finally:
-        await client.close()
-    ((_, ((_, error_code, *_),)),) = response.topics
-    assert error_code == 0
-
-
 async def test_a_record_that_breaks_kafkas_own_format_stops_its_partition_alone(make_corner: CornerMaker) -> None:
     corner = await make_corner(3)
     for partition in (0, 1, 2):
         await corner.produce(partition, ["succeeded"] * 5)
-    await _produce_without_a_text_for_a_name(corner, 0)
+    await produce_unreadable(corner, 0)
     with structlog.testing.capture_logs() as logs:
         async with corner.intake():
             await wait_until(
