@@ -1,4 +1,4 @@
-"""`python -m devstack.sweep.tables JOURNAL…`: what the journals of sweeps say, as the table of docs/proof.md."""
+"""`python -m devstack.sweep.tables JOURNAL…`: what the journals of sweeps say, as the tables of docs/proof.md."""
 
 import argparse
 import re
@@ -18,8 +18,8 @@ from devstack.wire.proxy import Hop
 
 _TOLD: Final = re.compile(r"(\w+) by (\w+), attempts: (\d+), ")
 _HEADER: Final = (
-    "| fault | process | way | commit | boundaries | met | by server (Kafka, Temporal, MySQL, provider) | how they ended |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "| process | way | commit | boundaries | met | by server (Kafka, Temporal, MySQL, provider) | how those ended |\n"
+    "|---|---|---|---|---|---|---|"
 )
 _HOPS: Final = (Hop.KAFKA, Hop.TEMPORAL, Hop.MYSQL, Hop.PROVIDER)
 
@@ -41,10 +41,18 @@ class Tables:
             self.done.setdefault((Fault(line["fault"]), journal.part, line["scenario"]), []).append(line)
 
     def text(self) -> str:
-        """The table, and below it what each fault adds up to."""
-        keys = [(fault, part, way.name) for fault in Fault for part in Part for way in SCENARIOS]
-        rows = [self._row(*key) for key in keys if key in self.done]
-        return "\n".join([_HEADER, *rows, "", *self._sums()])
+        """What each fault adds up to, and its table."""
+        faults = [fault for fault in Fault if any(key[0] is fault for key in self.done)]
+        return "\n".join(text for fault in faults for text in (self._sum(fault), "", self._table(fault), ""))
+
+    def _sum(self, fault: Fault) -> str:
+        lines = [line for key, lines in self.done.items() for line in lines if key[0] is fault]
+        met, broken = (sum(bool(line[what]) for line in lines) for what in ("is_reached", "problems"))
+        return f"{fault}: {len(lines)} boundaries, {met} met, {broken} with a broken promise"
+
+    def _table(self, fault: Fault) -> str:
+        keys = [(fault, part, way.name) for part in Part for way in SCENARIOS]
+        return "\n".join([_HEADER, *(self._row(*key) for key in keys if key in self.done)])
 
     def _row(self, fault: Fault, part: Part, way: str) -> str:
         lines = self.done[fault, part, way]
@@ -53,8 +61,7 @@ class Tables:
         commits = dict.fromkeys(f"`{line.get('commit', 'unknown')}`" for line in lines)
         whole = self._whole(fault, part, way)
         cells = (
-            fault,
-            part,
+            f"`recharge {part}`",
             way,
             ", ".join(commits),
             f"{len(lines)}" if len(lines) >= whole else f"{len(lines)} of {whole}",
@@ -69,14 +76,6 @@ class Tables:
         counts = self.counts.get((part, way), {})
         return counts.get(Hop.PROVIDER, 0) if fault is Fault.FREEZE else sum(counts.values())
 
-    def _sums(self) -> list[str]:
-        sums: list[str] = []
-        for fault in Fault:
-            lines = [line for key, lines in self.done.items() for line in lines if key[0] is fault]
-            met, broken = (sum(bool(line[what]) for line in lines) for what in ("is_reached", "problems"))
-            sums.append(f"{fault}: {len(lines)} boundaries, {met} met, {broken} with a broken promise")
-        return sums
-
 
 def _ends(met: Iterable[_Line]) -> str:
     """The ends by how often they were seen: `12: succeeded by answer, 1 attempt; …`."""
@@ -87,8 +86,8 @@ def _ends(met: Iterable[_Line]) -> str:
     return "; ".join(f"{count}: {end}" for end, count in ends.most_common())
 
 
-def table(files: Sequence[Path]) -> str:
-    """The table of these journals.
+def tables_of(files: Sequence[Path]) -> str:
+    """The tables of these journals.
 
     Raises:
         DevstackError: for a file that is not there, or a line that no sweep has written.
@@ -103,11 +102,11 @@ def table(files: Sequence[Path]) -> str:
 
 
 def main() -> int:
-    """Print the table of the journals that are named; the exit status."""
+    """Print the tables of the journals that are named; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m devstack.sweep.tables", description=__doc__)
     parser.add_argument("journal", nargs="+", type=Path, help="a sweep's --journal")
     try:
-        sys.stdout.write(table(parser.parse_args().journal) + "\n")
+        sys.stdout.write(tables_of(parser.parse_args().journal))
     except DevstackError as error:
         sys.stderr.write(f"tables: {error}\n")
         return 1
