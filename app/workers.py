@@ -1,6 +1,7 @@
 """The worker process's parts: ledger, provider, activities, and Temporal's worker over them."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -29,11 +30,18 @@ from app.worker_metrics import WorkerSource
 from app.worker_watch import WorkerWatch
 from recharge import limits, telemetry, tracing
 from recharge.contract import calls_task_queue
+from recharge.problem import Problem
 from recharge.sending import KeyRules
 from recharge.settings import DuplicateProtection, ProviderSettings
 from workflows.recharge import RechargeWorkflow
 
 log = structlog.get_logger(__name__)
+
+_SAID_BY_TEMPORAL = re.compile(r'code: (?P<code>\w+), message: "(?P<message>[^"\\]*)"')
+
+
+class WorkerEnded(Problem):
+    """Temporal gives one of our workers no work any more, and does not for a reason that waiting would change. Its text is one line."""
 
 
 async def wait_for_ledger(ledger: Ledger) -> None:
@@ -78,9 +86,11 @@ async def worker(
     """A worker that runs while the body does, as one of a deployment's where there is one. `health` tells of it, and `has_begun`
     hears of each record whose call has left.
 
-    At the end it finishes its activities, and then every call that is still in flight.
+    At the end, a failure included, it finishes its activities, and then every call that is still in flight.
 
-    Raises Stopped where `stop` was set while the ledger was waited for.
+    Raises:
+        Stopped: `stop` was set while the ledger was waited for.
+        WorkerEnded: Temporal refuses it.
     """
     url = settings.mysql.url.get_secret_value()
     ledger = Ledger(url, keys=key_rules(settings.provider))
@@ -88,6 +98,7 @@ async def worker(
     waiting = WaitingRecords(url, connections_max=2)
     provider = Provider(settings.provider)
     calls = CallsInFlight()
+    watching: list[asyncio.Task[None]] = []
     try:
         await unless_stopped(stop, wait_for_ledger(ledger))
         await check_search_attributes(client)
@@ -97,7 +108,7 @@ async def worker(
         async with sending, workflows:
             alarms = Alarms(waiting, settings.provider)
             watch = WorkerWatch(client, settings.temporal.task_queue, waiting)
-            watching = [asyncio.create_task(alarms.run())]
+            watching.append(asyncio.create_task(alarms.run()))
             if telemetry.is_on():
                 watching.append(asyncio.create_task(watch.run()))
             health.add(WORKER, WorkerSource((workflows, sending), watch, calls, alarms))
@@ -106,13 +117,26 @@ async def worker(
             log.info("worker is polling", task_queue=settings.temporal.task_queue, ledger=ledger.where)
             yield
             health.remove(WORKER)
-            for task in watching:
-                task.cancel()
+            _cancel(watching)
             await asyncio.gather(workflows.shutdown(), sending.shutdown())
-        await calls.drained()
+    except RuntimeError as error:  # the SDK's word for a worker that failed
+        said = _SAID_BY_TEMPORAL.search(str(error.__cause__))
+        if said is None:
+            raise
+        raise WorkerEnded(
+            f"Temporal gives the worker no work any more: {said['code']}: {said['message']} Is TEMPORAL_NAMESPACE "
+            f"{client.namespace!r} still there, and may this process still use it?"
+        ) from error
     finally:
+        _cancel(watching)
+        await calls.drained()
         await waiting.close()
         await ledger.close()
+
+
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 def _temporal_workers(  # noqa: PLR0913  # what they are made of

@@ -159,11 +159,12 @@ async def fill_ledger(
     async with filling(stack, site, pool_mib=pool_mib):
         for batch in _batches("the ledger", range(records), console):
             _write_files(site, batch, folder)
-            for table, columns in _LOADED.items():
-                await stack.mysql.execute(
-                    f"LOAD DATA INFILE '{folder / table}' INTO TABLE {site.names.database}.{table} "
-                    + columns.format(source=site.source, topic=site.topic)
-                )
+            loads = (
+                f"LOAD DATA INFILE '{folder / table}' INTO TABLE {site.names.database}.{table} "
+                + columns.format(source=site.source, topic=site.topic)
+                for table, columns in _LOADED.items()
+            )
+            await asyncio.gather(*map(stack.mysql.execute, loads))
 
 
 def _write_files(site: Site, batch: Sequence[Numbered], folder: Path) -> None:

@@ -391,6 +391,10 @@ AUDIT_LANE_OFFSETS = FINAL_DISTANCE_MAX
 """For how many offsets an audit remembers a lane at least. Nothing is started FINAL_DISTANCE_MAX beyond a record that is not final, so
 what is forgotten was final before anything that is read now was started."""
 
+AUDIT_CLOCKS_S = 86_400.0
+"""By how much the clock of a producer may be ahead of MySQL's: an audit of a period reads nothing that came to the topic so much before it.
+Kafka itself refuses a record that is an hour ahead, where nobody has changed message.timestamp.after.max.ms."""
+
 AUDIT_WORKFLOWS_PAGE = 1000
 """Workflows of one page of Temporal's list: its own usual maximum."""
 

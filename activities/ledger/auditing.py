@@ -10,13 +10,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, and_, case, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, Table, and_, case, func, literal, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.audited import AuditedAction, AuditedAttempt, AuditedLookup, AuditedRow
-from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.gaps import read_accepted
+from activities.ledger.orphans import Orphans
 from activities.ledger.rows import read_now
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges, request_claims
 from recharge import limits
@@ -24,13 +24,14 @@ from recharge.contract import Ordering
 from recharge.outcome import Outcome, State, Verdict
 
 _PAGE_ROWS = 2000
-_ORPHAN_PAGE_IDS = 50_000
+_PASSED_OFFSETS = 20_000
+"""Offsets that one query passes, where hardly any of their rows are wanted."""
 _CONNECTIONS = 2
 _KEY_DIGEST_CHARS = 32
 _DECODER = json.JSONDecoder(parse_float=Decimal)
 
 
-class AuditReader(LedgerEngine):
+class AuditReader(Orphans):
     """One audit's view of the ledger. It needs the right to SELECT and no other."""
 
     def __init__(self, url: str) -> None:
@@ -63,9 +64,9 @@ class AuditReader(LedgerEngine):
 
         return await self.transact(work)
 
-    async def rows(self, source: str, topic: str, partition: int) -> AsyncIterator[AuditedRow]:
-        """Every row of one partition in the order of the offsets, read page by page."""
-        last = -1
+    async def rows(self, source: str, topic: str, partition: int, *, first: int = 0) -> AsyncIterator[AuditedRow]:
+        """Every row of one partition from an offset on, in the order of the offsets, read page by page."""
+        last = first - 1
         while True:
             page = await self._read(
                 _within(source, topic, partition) & (recharges.c.record_offset > last), count_max=_PAGE_ROWS
@@ -76,55 +77,57 @@ class AuditReader(LedgerEngine):
                 return
             last = page[-1].offset
 
+    async def rows_open_at(
+        self, source: str, topic: str, partition: int, offsets: range, at: datetime
+    ) -> AsyncIterator[AuditedRow]:
+        """The rows at these offsets that were not final yet at a moment of MySQL's time, in the order of the offsets."""
+        was_open = or_(recharges.c.final_at.is_(None), recharges.c.final_at >= at)
+        for first in range(offsets.start, offsets.stop, _PASSED_OFFSETS):
+            last = min(first + _PASSED_OFFSETS, offsets.stop) - 1
+            here = recharges.c.record_offset.between(first, last)
+            for row in await self._read(_within(source, topic, partition) & here & was_open, count_max=_PASSED_OFFSETS):
+                yield row
+
+    async def first_begun_since(self, source: str, topic: str, partition: int, since: datetime) -> int:
+        """An offset before which every record came to the topic before a moment of MySQL's time; by halves, so it costs some 30 look-ups.
+
+        A record is in the topic before its row is begun, and so is every record before it. So one row that was begun before the moment
+        speaks for all offsets below it, whatever became of those.
+        """
+        low, high = -1, await self._end(source, topic, partition)
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = await self._begun(source, topic, partition, range(middle, high))
+            if found is not None and found[1] < since:
+                low = found[0]
+            else:
+                high = middle
+        return low + 1
+
+    async def _end(self, source: str, topic: str, partition: int) -> int:
+        """The offset after the last row's."""
+        newest = select(recharges.c.record_offset).where(_within(source, topic, partition))
+        return 1 + max(await self._scalars(newest.order_by(recharges.c.record_offset.desc()).limit(1)), default=-1)
+
+    async def _begun(self, source: str, topic: str, partition: int, offsets: range) -> tuple[int, datetime] | None:
+        """The first row at these offsets, and when it was begun."""
+
+        async def work(connection: AsyncConnection) -> tuple[int, datetime] | None:
+            here = recharges.c.record_offset.between(offsets.start, offsets.stop - 1)
+            query = select(recharges.c.record_offset, recharges.c.created_at).where(
+                _within(source, topic, partition), here
+            )
+            row = (await connection.execute(query.order_by(recharges.c.record_offset).limit(1))).one_or_none()
+            return None if row is None else (row[0], row[1])
+
+        return await self.transact(work)
+
     async def rows_at(self, source: str, topic: str, partition: int, offsets: Collection[int]) -> list[AuditedRow]:
         """The rows at these offsets, as they stand now."""
         if not offsets:
             return []
         which = _within(source, topic, partition) & recharges.c.record_offset.in_(sorted(offsets))
         return await self._read(which, count_max=len(offsets))
-
-    async def attempts_without_row(self, source: str, topic: str) -> AsyncIterator[str]:
-        """The workflow ids of attempts whose record has no row. An attempt and its row are written together, so there is none."""
-        prefix, beyond = f"{source}:{topic}:", f"{source}:{topic};"  # the semicolon follows the colon
-        last_id = await self._last_attempt_id()
-        for first in range(0, last_id, _ORPHAN_PAGE_IDS):
-            page = and_(attempts.c.id > first, attempts.c.id <= min(first + _ORPHAN_PAGE_IDS, last_id))
-            own = and_(attempts.c.workflow_id >= prefix, attempts.c.workflow_id < beyond)
-            query = (
-                select(attempts.c.workflow_id)
-                .distinct()
-                .outerjoin(recharges, recharges.c.workflow_id == attempts.c.workflow_id)
-                .where(page, own, recharges.c.id.is_(None))
-            )
-            for workflow_id in await self._scalars(query):
-                yield workflow_id
-
-    async def claims_without_row(self, source: str, topic: str) -> AsyncIterator[str]:
-        """The workflow ids of claims whose record has no row. A claim is written in the transaction that writes the row."""
-        last, beyond = f"{source}:{topic}:", f"{source}:{topic};"  # the semicolon follows the colon
-        while last < beyond:
-            own = and_(request_claims.c.workflow_id > last, request_claims.c.workflow_id < beyond)
-            following = select(request_claims.c.workflow_id).where(own).order_by(request_claims.c.workflow_id)
-            end = next(iter(await self._scalars(following.offset(_ORPHAN_PAGE_IDS).limit(1))), beyond)
-            query = (
-                select(request_claims.c.workflow_id)
-                .distinct()
-                .outerjoin(recharges, recharges.c.workflow_id == request_claims.c.workflow_id)
-                .where(own, request_claims.c.workflow_id <= end, recharges.c.id.is_(None))
-            )
-            for workflow_id in await self._scalars(query):
-                yield workflow_id
-            last = end
-
-    async def _last_attempt_id(self) -> int:
-        (last,) = await self._scalars(select(func.coalesce(func.max(attempts.c.id), 0)))
-        return int(last)
-
-    async def _scalars(self, query: Any) -> list[Any]:  # noqa: ANN401  # any query of one column
-        async def work(connection: AsyncConnection) -> list[Any]:
-            return list(await connection.scalars(query))
-
-        return await self.transact(work)
 
     async def _read(self, which: ColumnElement[bool], *, count_max: int) -> list[AuditedRow]:
         async def work(connection: AsyncConnection) -> list[AuditedRow]:

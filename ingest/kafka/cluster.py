@@ -182,6 +182,15 @@ class Cluster:
 
     async def offsets(self, partitions: Collection[int], edge: Edge) -> dict[int, int]:
         """The first offset that each partition holds, or the one after its last committed record."""
+        return await self._offsets(partitions, int(edge))
+
+    async def offsets_since(self, partitions: Collection[int], timestamp_ms: int) -> dict[int, int | None]:
+        """By partition the first offset that holds a record of this timestamp or a later one; None where none does."""
+        found = await self._offsets(partitions, timestamp_ms)
+        return {number: None if offset < 0 else offset for number, offset in found.items()}
+
+    async def _offsets(self, partitions: Collection[int], timestamp_ms: int) -> dict[int, int]:
+        """What Kafka knows by a time; those below zero mean its edges."""
         topic = self._settings.topic
         leaders = await self.leaders(topic)
         found: dict[int, int] = {}
@@ -190,7 +199,7 @@ class Cluster:
                 if partition not in leaders:
                     raise errors.UnknownTopicOrPartitionError(f"partition {partition}")
                 # Under read_committed the end is that of the last decided transaction.
-                request = OffsetRequest(-1, _READ_COMMITTED, [(topic, [(partition, int(edge))])])
+                request = OffsetRequest(-1, _READ_COMMITTED, [(topic, [(partition, timestamp_ms)])])
                 response = await self._client.send(leaders[partition], request)
                 ((_, ((_, error_code, _, offset),)),) = response.topics
                 _raise_for(error_code, topic)

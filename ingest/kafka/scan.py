@@ -87,19 +87,19 @@ class TopicScan:
     ) -> None:
         await closed_in_time(self._consumer.stop())
 
-    async def records(self, partition: int) -> AsyncIterator[KafkaRecord | UnreadableRecord]:
-        """Every committed record of one partition's span, in its order.
+    async def records(self, partition: int, *, since: int = 0) -> AsyncIterator[KafkaRecord | UnreadableRecord]:
+        """Every committed record of one partition's span from an offset on, in its order.
 
         Raises:
             KafkaProblem: the topic cannot be read on.
         """
         span = self.spans[partition]
-        if span.first >= span.end:
+        position, one_by_one = max(span.first, since), False
+        if position >= span.end:
             return
         at = TopicPartition(self._topic, partition)
         self._consumer.assign([at])
-        self._consumer.seek(at, span.first)
-        position, one_by_one = span.first, False
+        self._consumer.seek(at, position)
         # The position passes the markers of transactions, which are no records.
         while position < span.end:
             try:

@@ -110,6 +110,8 @@ class PartitionFacts:
     """Where the intake began under `latest`: what stands before it was never to be carried out."""
     accepted: Sequence[range] = ()
     """Offsets that a person has accepted as lost."""
+    reach: int = 0
+    """No record before this offset belongs to the period: nothing before it is read but what counts for the order."""
     deleted: Sequence[range] = ()
     """Offsets that Kafka deleted while the audit read; it may grow until the partition is read."""
     letters_are_whole: bool = False

@@ -36,7 +36,17 @@ class WorkflowSuspect:
     is_committed: bool
 
 
-Finding = Violation | Note | OrderSuspect | WorkflowSuspect
+@dataclass(frozen=True, slots=True)
+class ChargeSuspect:
+    """A charge of a record that is older than the period: only where the ledger has no row of it is it looked at."""
+
+    partition: int
+    offset: int
+    without_row: tuple[Violation, ...]
+    """What is wrong where there is none."""
+
+
+Finding = Violation | Note | OrderSuspect | WorkflowSuspect | ChargeSuspect
 
 
 class PartitionAudit:
@@ -46,7 +56,7 @@ class PartitionAudit:
         self._terms = terms
         self._partition = partition
         self._order = LaneOrder()
-        self._next = 0
+        self._next = partition.reach
         """The first offset that has not been accounted for."""
         self.counts: Counter[str] = Counter()
 
@@ -62,6 +72,9 @@ class PartitionAudit:
 
     def look(self, case: Case) -> Iterator[Finding]:
         """What is wrong at one position, and between it and the one before."""
+        if case.offset < self._partition.reach:
+            yield from self._before_the_period(case)
+            return
         if case.record is not None or case.row is not None:
             yield from self._missing(range(self._next, case.offset))
             self._next = case.offset + 1
@@ -79,6 +92,18 @@ class PartitionAudit:
         is_committed = self._partition.is_committed(case.offset)
         if workflows.is_suspicious(state, case.workflow, is_committed=is_committed):
             yield WorkflowSuspect(self._partition.number, case.offset, is_committed)
+
+    def _before_the_period(self, case: Case) -> Iterator[Finding]:
+        """Only the order is looked at, since a record of the period may have been started too early after this one."""
+        if case.row is not None:
+            self._order.look(case.row)
+        elif case.charges is not None and case.charges.charged:
+            problems = check_charges(None, case.charges, self._terms)
+            yield ChargeSuspect(
+                self._partition.number,
+                case.offset,
+                tuple(self._violation(kind, case.offset, problem) for kind, problem in problems),
+            )
 
     def end(self) -> Iterator[Finding]:
         """What is missing behind the last position that was told."""

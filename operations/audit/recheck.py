@@ -3,19 +3,20 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import assert_never
 
 from activities.ledger import AuditedRow, AuditReader
 from operations.audit import workflows
 from operations.audit.facts import Terms, Workflow
 from operations.audit.findings import Kind, Note, Violation
 from operations.audit.order import order_problem
-from operations.audit.partition import OrderSuspect, WorkflowSuspect
+from operations.audit.partition import ChargeSuspect, OrderSuspect, WorkflowSuspect
 from operations.audit.temporal import TemporalBook
 from recharge import limits
 
 _QUESTIONS_AT_ONCE = 16
 
-Suspect = OrderSuspect | WorkflowSuspect
+Suspect = OrderSuspect | WorkflowSuspect | ChargeSuspect
 Place = tuple[int, int]
 """Partition and offset."""
 
@@ -49,8 +50,7 @@ class Recheck:
         self.count += len(suspects)
         runs = await self._runs([each for each in suspects if isinstance(each, WorkflowSuspect)])
         rows = await self._rows(suspects)
-        found = (self._settled(each, runs, rows) for each in suspects)
-        return [finding for finding in found if finding is not None]
+        return [finding for each in suspects for finding in self._settled(each, runs, rows)]
 
     async def _runs(self, suspects: Sequence[WorkflowSuspect]) -> dict[Place, Workflow]:
         slots = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
@@ -65,7 +65,7 @@ class Recheck:
     async def _rows(self, suspects: Sequence[Suspect]) -> dict[Place, AuditedRow]:
         wanted: defaultdict[int, set[int]] = defaultdict(set)
         for each in suspects:
-            offsets = {each.offset} if isinstance(each, WorkflowSuspect) else {each.earlier, each.later}
+            offsets = {each.earlier, each.later} if isinstance(each, OrderSuspect) else {each.offset}
             wanted[each.partition] |= offsets
         found: dict[Place, AuditedRow] = {}
         for partition, offsets in wanted.items():
@@ -75,17 +75,28 @@ class Recheck:
 
     def _settled(
         self, suspect: Suspect, runs: dict[Place, Workflow], rows: dict[Place, AuditedRow]
-    ) -> Violation | Note | None:
-        if isinstance(suspect, OrderSuspect):
-            earlier, later = (rows.get((suspect.partition, offset)) for offset in (suspect.earlier, suspect.later))
-            problem = None if earlier is None or later is None else order_problem(earlier, later)
-            workflow_id = self._terms.workflow_id(suspect.partition, suspect.later)
-            return None if problem is None else Violation(Kind.OUT_OF_ORDER, workflow_id, problem)
+    ) -> Sequence[Violation | Note]:
+        match suspect:
+            case OrderSuspect():
+                earlier, later = (rows.get((suspect.partition, offset)) for offset in (suspect.earlier, suspect.later))
+                problem = None if earlier is None or later is None else order_problem(earlier, later)
+                workflow_id = self._terms.workflow_id(suspect.partition, suspect.later)
+                return () if problem is None else (Violation(Kind.OUT_OF_ORDER, workflow_id, problem),)
+            case ChargeSuspect():
+                return () if (suspect.partition, suspect.offset) in rows else suspect.without_row
+            case WorkflowSuspect():
+                return self._settled_workflow(suspect, runs, rows)
+            case _:
+                assert_never(suspect)
+
+    def _settled_workflow(
+        self, suspect: WorkflowSuspect, runs: dict[Place, Workflow], rows: dict[Place, AuditedRow]
+    ) -> Sequence[Violation | Note]:
         place = (suspect.partition, suspect.offset)
         row = rows.get(place)
         judged = workflows.judge(None if row is None else row.state, runs[place], is_committed=suspect.is_committed)
         if judged is None:
-            return None
+            return ()
         kind, told = judged
         workflow_id = self._terms.workflow_id(*place)
-        return Violation(kind, workflow_id, told) if isinstance(kind, Kind) else Note(kind, workflow_id, told)
+        return (Violation(kind, workflow_id, told) if isinstance(kind, Kind) else Note(kind, workflow_id, told),)

@@ -13,13 +13,14 @@ from typing import assert_never
 
 from temporalio.client import Client
 
-from activities.ledger import AuditReader
+from activities.ledger import AuditedRow, AuditReader
 from ingest.kafka import Cluster, TopicScan, UnreadableRecord
 from operations.audit.facts import LoggedRecord, PartitionFacts, Period, Terms
 from operations.audit.findings import Kind, Note, Violation
 from operations.audit.joining import side_by_side
 from operations.audit.letters import letter_line
-from operations.audit.partition import Finding, OrderSuspect, PartitionAudit, WorkflowSuspect
+from operations.audit.partition import ChargeSuspect, Finding, OrderSuspect, PartitionAudit, WorkflowSuspect
+from operations.audit.reach import Reach, reach_of
 from operations.audit.recheck import Recheck
 from operations.audit.report import Report
 from operations.audit.spool import LetterLine, Spool
@@ -114,6 +115,7 @@ class _Audit:
         self._report = report
         self._progress = progress
         self._temporal = TemporalBook(books.client, terms.source, terms.topic)
+        self._reach = Reach()
         self._recheck = Recheck(books.ledger, self._temporal, terms)
         self._done = 0
 
@@ -127,11 +129,15 @@ class _Audit:
             is_compacted = "compact" in await cluster.topic_setting("cleanup.policy")
         async with TopicScan(self._books.kafka, topic) as scan:
             letters_are_whole = await self._read_letters()
-            await self._list_workflows()
             begins = await self._temporal.first_offsets()
             accepted = await self._books.ledger.accepted_gaps(source, topic)
             known = await self._books.ledger.partitions(source, topic)
-            total = sum(span.end - span.first for span in scan.spans.values())
+            async with Cluster(self._books.kafka) as cluster:
+                self._reach = await reach_of(self._terms, cluster, self._books.ledger, scan.spans)
+            await self._list_workflows()
+            total = sum(
+                max(0, span.end - max(span.first, self._reach.first(number))) for number, span in scan.spans.items()
+            )
             for number in sorted({*scan.spans, *known, *self._spool.partitions()}):
                 span = scan.spans.get(number)
                 facts = PartitionFacts(
@@ -140,28 +146,33 @@ class _Audit:
                     0 if span is None else span.first,
                     0 if span is None else span.end,
                     begin=begins.get(number, 0),
+                    reach=self._reach.first(number),
                     accepted=[range(first, last + 1) for partition, first, last in accepted if partition == number],
                     deleted=scan.deleted.setdefault(number, []),
                     letters_are_whole=letters_are_whole,
                     gaps_are_proof=not is_compacted,
                 )
-                records = _logged(scan, number) if span is not None else _nothing()
+                records = _logged(scan, number, self._reach.first(number)) if span is not None else _nothing()
                 await self._partition(facts, records, total)
         self._report.counts["partitions"] = len(scan.spans)
-        async for workflow_id in self._books.ledger.attempts_without_row(source, topic):
+        async for workflow_id in self._books.ledger.attempts_without_row(source, topic, since=self._reach.moment):
             self._report.add(
                 Violation(Kind.ATTEMPT_WITHOUT_ROW, workflow_id, "it has an attempt in the ledger and no row")
             )
-        async for workflow_id in self._books.ledger.claims_without_row(source, topic):
-            self._report.add(
-                Violation(Kind.CLAIM_WITHOUT_ROW, workflow_id, "it has a claim to a request in the ledger and no row")
-            )
+        if self._reach.moment is None:
+            # A claim has no time by which those of a period could be found.
+            async for workflow_id in self._books.ledger.claims_without_row(source, topic):
+                self._report.add(
+                    Violation(
+                        Kind.CLAIM_WITHOUT_ROW, workflow_id, "it has a claim to a request in the ledger and no row"
+                    )
+                )
         await self._settle()
         self._report.counts["read_again"] = self._recheck.count
 
     async def _list_workflows(self) -> None:
         count = 0
-        async for page in self._temporal.runs():
+        async for page in self._temporal.runs(self._reach.moment):
             count += self._spool.add_runs(page)
             self._progress("workflows", count, None)
 
@@ -190,7 +201,7 @@ class _Audit:
     async def _partition(self, facts: PartitionFacts, records: AsyncIterator[LoggedRecord], total: int) -> None:
         audit = PartitionAudit(self._terms, facts)
         self._take(audit.begin())
-        rows = self._books.ledger.rows(self._terms.source, self._terms.topic, facts.number)
+        rows = self._rows(facts.number)
         charges, workflows = self._spool.charges(facts.number), self._spool.workflows(facts.number)
         letters = self._spool.letters(facts.number)
         async for case in side_by_side(records, rows, charges, workflows, letters):
@@ -203,10 +214,20 @@ class _Audit:
         self._take(audit.end())
         self._report.counts.update(audit.counts)
 
+    async def _rows(self, partition: int) -> AsyncIterator[AuditedRow]:
+        """The rows of the period, and before them those that may count for its order."""
+        ledger, source, topic = self._books.ledger, self._terms.source, self._terms.topic
+        if self._reach.moment is not None:
+            before = self._reach.before(partition)
+            async for row in ledger.rows_open_at(source, topic, partition, before, self._reach.moment):
+                yield row
+        async for row in ledger.rows(source, topic, partition, first=self._reach.first(partition)):
+            yield row
+
     def _take(self, findings: Iterator[Finding]) -> None:
         for finding in findings:
             match finding:
-                case OrderSuspect() | WorkflowSuspect():
+                case OrderSuspect() | WorkflowSuspect() | ChargeSuspect():
                     self._recheck.add(finding)
                 case Violation() | Note():
                     self._report.add(finding)
@@ -218,8 +239,8 @@ class _Audit:
             self._report.add(finding)
 
 
-async def _logged(scan: TopicScan, partition: int) -> AsyncIterator[LoggedRecord]:
-    async for each in scan.records(partition):
+async def _logged(scan: TopicScan, partition: int, first: int) -> AsyncIterator[LoggedRecord]:
+    async for each in scan.records(partition, since=first):
         if isinstance(each, UnreadableRecord):
             yield LoggedRecord.broken(each.offset, each.why)
             continue

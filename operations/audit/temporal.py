@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -38,9 +38,12 @@ class TemporalBook:
         self._source = source
         self._topic = topic
 
-    def runs(self) -> AsyncIterator[list[RunLine]]:
-        """Every run that Temporal still has, page by page. Runs that a reset has ended are among them."""
-        return self._list(f"WorkflowType = '{WORKFLOW_TYPE}' AND {TOPIC.name} = '{self._topic}'")
+    def runs(self, since: datetime | None = None) -> AsyncIterator[list[RunLine]]:
+        """Every run that Temporal still has, page by page; those started since a moment in UTC, where one is named. Runs that a reset
+        has ended are among them.
+        """
+        started = "" if since is None else f" AND StartTime >= '{since.isoformat()}Z'"
+        return self._list(f"WorkflowType = '{WORKFLOW_TYPE}' AND {TOPIC.name} = '{self._topic}'{started}")
 
     async def newest(self, partition: int, offset: int) -> Workflow:
         """The newest run of one record's workflow as it is now, asked of its history and not of the list."""

@@ -75,6 +75,8 @@ class Scenario:
     records: tuple[int, ...] = (0, 1)
     end: int = 2
     deleted_before: int = 0
+    unreadable: tuple[int, ...] = ()
+    """Offsets of records that cannot be taken apart; they stand behind the others."""
     is_transactional: bool = False
     """Each record is written in a transaction of its own, whose marker takes the offset after it."""
     workflows: dict[int, str] = field(default_factory=dict)
@@ -205,6 +207,12 @@ def _a_reversed_charge_is_told(scenario: Scenario) -> None:
     scenario.uncharge(0)
     scenario.charge(0, status="reversed")
     scenario.notes = [(NoteKind.REVERSED_CHARGE, 0)]
+
+
+@planting
+def _a_record_that_cannot_be_taken_apart_is_told(scenario: Scenario) -> None:
+    scenario.unreadable, scenario.end = (2,), 3
+    scenario.notes = [(NoteKind.UNREADABLE_RECORD, 2)]
 
 
 @planting

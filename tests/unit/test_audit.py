@@ -1,5 +1,6 @@
 """The audit's judgement, without a server: each planted fault is found and nothing else, and what is in order is left in peace."""
 
+import itertools
 import random
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from operations.audit.facts import (
 from operations.audit.findings import MEANINGS, Kind, Note, NoteKind, Promise, Violation
 from operations.audit.joining import OrderProblem, side_by_side
 from operations.audit.order import LaneOrder, order_problem
-from operations.audit.partition import OrderSuspect, PartitionAudit, WorkflowSuspect
+from operations.audit.partition import ChargeSuspect, OrderSuspect, PartitionAudit, WorkflowSuspect
 from operations.audit.recheck import Recheck
 from operations.audit.temporal import TemporalBook
 from recharge.contract import Ordering
@@ -88,7 +89,12 @@ async def audited(scenario: Scenario, partition: int, terms: Terms = TERMS) -> F
     for letter in scenario.written_letters:
         letters.setdefault(letter[0], []).append(letter)
     cases = side_by_side(
-        flowing(LoggedRecord(offset, TRUE_FINGERPRINT, 1_793_534_400_000) for offset in scenario.records),
+        flowing(
+            itertools.chain(
+                (LoggedRecord(offset, TRUE_FINGERPRINT, 1_793_534_400_000) for offset in scenario.records),
+                (LoggedRecord.broken(offset, "it is broken") for offset in scenario.unreadable),
+            )
+        ),
         flowing(scenario.rows),
         iter(charges_of(scenario)),
         iter(runs),
@@ -107,13 +113,14 @@ async def audited(scenario: Scenario, partition: int, terms: Terms = TERMS) -> F
     notes: list[tuple[NoteKind, int]] = []
     for finding in findings:
         match finding:
-            case Violation():
-                violations.append((finding.kind, int(finding.workflow_id.rsplit(":", 1)[1])))
-            case Note():
-                notes.append((finding.kind, int(finding.workflow_id.rsplit(":", 1)[1])))
+            case Violation() | Note():
+                told = violations if isinstance(finding, Violation) else notes
+                told.append((finding.kind, int(finding.workflow_id.rsplit(":", 1)[1])))  # type: ignore[arg-type]
             case OrderSuspect(earlier=earlier, later=later):
                 if order_problem(rows[earlier], rows[later]) is not None:
                     violations.append((Kind.OUT_OF_ORDER, later))
+            case ChargeSuspect():
+                raise AssertionError("nothing is older than the period here")
             case WorkflowSuspect(offset=offset, is_committed=is_committed):
                 run = next(
                     (run for run in runs if run.offset == offset), Workflow(offset, NEVER_STARTED, is_open=False)
