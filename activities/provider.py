@@ -97,6 +97,7 @@ class Provider:
                     received = Received(response.status_code, dict(response.headers.items()), body)
                     transmission.complete = True
                 finally:
+                    # One that is not read to its end, such as a too long one, keeps its connection otherwise until somebody collects it.
                     await response.aclose()
         except TimeoutError:
             # The time may end while the connection is tidied up. An answer that is here is an answer.

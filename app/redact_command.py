@@ -8,6 +8,7 @@ import typer
 from app.command import FLAG, Who, Why, check_reason, settings_of
 from app.environment import RedactEnvironment
 from recharge import limits
+from recharge.text import counted
 
 if TYPE_CHECKING:
     from activities.ledger.redaction import Span
@@ -59,5 +60,5 @@ async def _redacted(url: str, older_than_days: int, *, dry_run: bool, by: str, n
 
 
 def _told(span: "Span", total: int, *, dry_run: bool) -> str:
-    records = f"{total} record{'' if total == 1 else 's'} that became final before {span.until:%Y-%m-%d %H:%M:%S} UTC"
+    records = f"{counted(total, 'record')} that became final before {span.until:%Y-%m-%d %H:%M:%S} UTC"
     return f"{records} would be blanked; nothing is changed" if dry_run else f"{records} blanked"

@@ -252,7 +252,10 @@ class Membership:
         where = {"workflow_id": record.input.workflow_id, "partition": partition.number, "offset": record.input.offset}
         try:
             with tracing.record_span(record.input) as span:
-                result = await self._starter.carry_out(record.input, record.kafka.key, heard=self._switch.heard)
+                found = partial(partition.was_under_way, record.input.offset)
+                result = await self._starter.carry_out(
+                    record.input, record.kafka.key, heard=self._switch.heard, found=found
+                )
                 span.note("recharge.state", result.state)
                 await self._switch.settle()
                 if result.state in DEAD_LETTER_STATES:

@@ -92,6 +92,8 @@ class AssignedPartition:
         self._commits_tried: set[Commit] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._moved_on_s = time.monotonic()
+        self._stood_before_s: float | None = 0.0
+        """For how long the commit offset had stood when the partition was assigned; None once it has moved."""
 
     # --- Reading ------------------------------------------------------------------------------------------------------
 
@@ -135,7 +137,17 @@ class AssignedPartition:
         Not since it was read: behind a slow record, or one that waited for hours, hundreds may have been read long ago.
         """
         blocking = self.blocking
-        return 0.0 if blocking is None else time.monotonic() - max(blocking.read_at_s, self._moved_on_s)
+        if blocking is None:
+            return 0.0
+        return time.monotonic() - max(blocking.read_at_s, self._moved_on_s) + (self._stood_before_s or 0.0)
+
+    def was_under_way(self, offset: int, open_s: float) -> None:
+        """Note that a record's workflow had been open for so long: an earlier owner of the partition was blocked by it, or another
+        assignment. Only of the record at which the partition was assigned that tells for how long it has blocked.
+        """
+        blocking = self.blocking
+        if self._stood_before_s is not None and blocking is not None and blocking.input.offset == offset:
+            self._stood_before_s = max(0.0, open_s - (time.monotonic() - blocking.read_at_s))
 
     def read_no_more(self, because: StopReason) -> None:
         """Carry out what was read, and read nothing beyond it."""
@@ -212,6 +224,7 @@ class AssignedPartition:
         self.progress.final(offset)
         if self.progress.commit_offset != before:
             self._moved_on_s = time.monotonic()
+            self._stood_before_s = None
         self._open_bytes -= self._open.pop(offset).kafka.size_bytes
 
     def stop(self, because: StopReason, *, may_commit: bool) -> None:

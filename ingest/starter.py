@@ -6,8 +6,8 @@ start whose answer was lost, or that of another ingester, or another record at t
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
@@ -18,24 +18,19 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
-from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from ingest import starter_words as words
 from ingest.beginnings import Beginnings
 from ingest.intake_record import IntakeRecord
+from ingest.labels import search_attributes, summary
 from ingest.patience import DeletedError, Patience
 from ingest.pause import INGESTER_PREFIX
 from ingest.switch import Switch
 from recharge import contract, instruments, limits, telemetry
 from recharge.contract import RechargeResult, RecordInput
-from recharge.outcome import FINAL_STATES, State
-from recharge.privacy import account_hash, keyed_hash, mask_phone
+from recharge.outcome import FINAL_STATES
 from recharge.settings import IngestSettings, KafkaSettings
 
 _RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
@@ -44,7 +39,6 @@ _LONG_POLL_TIMEOUT = timedelta(seconds=70)
 _OPEN_AFTER_S = 3.0
 """A duplicate whose result is not there by then is taken for open, and its memo is read: a closed one costs no further call. Above what
 an answer takes while as many duplicates are read again as may be in flight, where half a second asked about one in six."""
-_SUMMARY_CHARS_MAX = 120
 
 _Handle = WorkflowHandle[object, RechargeResult]
 _log = structlog.get_logger(__name__)
@@ -117,6 +111,7 @@ class Starter:
         kafka_key: bytes | None,
         *,
         heard: Callable[[str, RechargeResult], None] | None = None,
+        found: Callable[[float], None] | None = None,
     ) -> RechargeResult:
         """Start the record's workflow, or attach to the one there is, and await the record's final state, however long it takes.
 
@@ -124,6 +119,7 @@ class Starter:
             record: what the workflow gets.
             kafka_key: the record's key, as it stands on the topic.
             heard: hears the id and the result of a workflow that was started here. One that was found may have ended long ago.
+            found: hears of a workflow that was found open for how many seconds it has been, once that is known.
 
         Raises:
             FingerprintMismatch: the position belongs to another record.
@@ -132,7 +128,7 @@ class Starter:
         while True:
             try:
                 handle, is_ours = await self._start(record, kafka_key)
-                result = await self._follow(record, handle, is_ours=is_ours)
+                result = await self._follow(record, handle, is_ours=is_ours, found=found)
             except DeletedError:
                 _log.warning(
                     "workflow was deleted before it was final, starting it again", workflow_id=record.workflow_id
@@ -158,8 +154,8 @@ class Starter:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                     memo={contract.MEMO_FINGERPRINT: record.fingerprint},
-                    search_attributes=self._search_attributes(record, kafka_key),
-                    static_summary=_summary(record),
+                    search_attributes=search_attributes(record, kafka_key, self._hash_key),
+                    static_summary=summary(record),
                     rpc_timeout=_RPC_TIMEOUT,
                     request_eager_start=self.beginnings is not None,
                 ),
@@ -174,29 +170,18 @@ class Starter:
         telemetry.count(instruments.WORKFLOW_STARTS, "started")
         return handle, True
 
-    def _search_attributes(self, record: RecordInput, kafka_key: bytes | None) -> TypedSearchAttributes:
-        pairs: list[SearchAttributePair[str] | SearchAttributePair[int] | SearchAttributePair[Sequence[str]]] = [
-            SearchAttributePair(contract.STATUS, State.SENDING.value),
-            SearchAttributePair(contract.TOPIC, record.topic),
-            SearchAttributePair(contract.PARTITION, record.partition),
-            SearchAttributePair(contract.OFFSET, record.offset),
-        ]
-        if kafka_key is not None:
-            pairs.append(SearchAttributePair(contract.KEY, keyed_hash(self._hash_key, kafka_key)))
-        if record.transfer is not None:
-            numbers = (record.transfer.donor, record.transfer.receiver)
-            hashes = {account_hash(self._hash_key, number) for number in numbers}
-            pairs.append(SearchAttributePair(contract.ACCOUNTS, sorted(hashes)))
-        return TypedSearchAttributes(pairs)
-
     def _handle(self, record: RecordInput, run_id: str | None) -> _Handle:
         return self._client.get_workflow_handle(record.workflow_id, run_id=run_id, result_type=RechargeResult)
 
-    async def _follow(self, record: RecordInput, handle: _Handle, *, is_ours: bool) -> RechargeResult:
+    async def _follow(
+        self, record: RecordInput, handle: _Handle, *, is_ours: bool, found: Callable[[float], None] | None
+    ) -> RechargeResult:
         """Await this run's result; where it has none, that of the newest run there is or will be."""
         while True:
             try:
-                result = await (self._result(record, handle) if is_ours else self._result_of_duplicate(record, handle))
+                result = await (
+                    self._result(record, handle) if is_ours else self._result_of_duplicate(record, handle, found)
+                )
             except WorkflowFailureError as failure:
                 why = _said(failure)
                 mismatch = _mismatch(failure)
@@ -213,12 +198,15 @@ class Starter:
     async def _result(self, record: RecordInput, handle: _Handle) -> RechargeResult:
         return await self._patience.ask(record.workflow_id, lambda: handle.result(rpc_timeout=_LONG_POLL_TIMEOUT))
 
-    async def _result_of_duplicate(self, record: RecordInput, handle: _Handle) -> RechargeResult:
+    async def _result_of_duplicate(
+        self, record: RecordInput, handle: _Handle, found: Callable[[float], None] | None
+    ) -> RechargeResult:
         waiting = asyncio.create_task(self._result(record, handle))
         try:
             done, _ = await asyncio.wait({waiting}, timeout=_OPEN_AFTER_S)
-            if not done:
-                await self._describe(record, handle)
+            described = None if done else await self._describe(record, handle)
+            if described is not None and found is not None:
+                found((datetime.now(UTC) - described.start_time).total_seconds())
             return await waiting
         finally:
             waiting.cancel()
@@ -279,16 +267,6 @@ def _refuse_another(record: RecordInput, known: str | None) -> None:
     """Raise FingerprintMismatch where a workflow of this id stands for another record."""
     if known != record.fingerprint:
         raise words.fingerprint_mismatch(record, known)
-
-
-def _summary(record: RecordInput) -> str:
-    if record.transfer is None:
-        return f"Invalid record: {record.invalid_reason}"[:_SUMMARY_CHARS_MAX]
-    transfer = record.transfer
-    money = f"{transfer.amount} {transfer.currency}" if transfer.currency else transfer.amount
-    return f"{transfer.operation_type} {money} from {mask_phone(transfer.donor)} to {mask_phone(transfer.receiver)}"[
-        :_SUMMARY_CHARS_MAX
-    ]
 
 
 def _said(failure: WorkflowFailureError) -> str:

@@ -29,6 +29,11 @@ class Poller:
     """Whether work goes to it. Of a deployment only the current build gets any, and a worker of none only where nothing is current."""
 
     @property
+    def is_polling(self) -> bool:
+        """Whether it was seen so lately that its poll may still last. Where not, it has most likely ended."""
+        return self.last_seen_s <= limits.POLL_LASTS_S
+
+    @property
     def release(self) -> str | None:
         """The release that runs there; None where it does not say."""
         return release_of(self.identity)

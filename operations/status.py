@@ -80,7 +80,7 @@ class Status:
     problems: dict[str, str] = field(default_factory=dict)
     """By the part that has one: kafka, ledger, temporal."""
     workers: list[Poller] | None = None
-    """The workers that poll both task queues; None where Temporal could not be asked."""
+    """The workers that poll both task queues, and those that did until lately; None where Temporal could not be asked."""
     intakes: list[GroupMember] | None = None
     """The ingesters that are in the group; None where Kafka could not be asked."""
     schema_is_current: bool | None = None
@@ -263,6 +263,7 @@ def _worker(each: Poller) -> dict[str, Json]:
         "identity": each.identity,
         "release": each.release,
         "last_seen_s": round(each.last_seen_s, 3),
+        "is_polling": each.is_polling,
         "build_id": each.build_id,
         "is_current": each.is_current,
     }

@@ -15,8 +15,7 @@ from operations.pollers import Poller
 from operations.screens import plain, show_list
 from operations.status import PartitionStatus, Status
 from operations.telling import Discretion, age
-from recharge import limits
-from recharge.text import printable
+from recharge.text import counted, printable
 
 
 @contextmanager
@@ -80,11 +79,12 @@ def show_status(out: Console, status: Status, discretion: Discretion) -> None:
 def _processes(out: Console, status: Status) -> None:
     """Who works and who reads, and which releases run."""
     if status.workers is not None:
-        names = ", ".join(map(_worker, status.workers))
+        polling = [_worker(each) for each in status.workers if each.is_polling]
+        silent = [_worker(each) for each in status.workers if not each.is_polling]
         none = ("none polls the task queues, so nothing is carried out", "bold red")
-        out.print(
-            Text.assemble("workers: ", (f"{len(status.workers)} poll: {names}", "") if names else none), soft_wrap=True
-        )
+        told = (f"{len(polling)} poll: {', '.join(polling)}", "") if polling else none
+        gone = (f"; silent for longer than a poll lasts: {', '.join(silent)}" if silent else "", "bold magenta")
+        out.print(Text.assemble("workers: ", told, gone), soft_wrap=True)
     if status.intakes is not None:
         names = ", ".join(map(_member, status.intakes))
         none = ("none is in the group, so nothing is read", "bold red")
@@ -102,7 +102,7 @@ def _worker(each: Poller) -> str:
     told = [] if each.build_id is None else [f"build {each.build_id}"]
     if not each.is_current:
         told.append("not current, gets no work")
-    if each.last_seen_s > limits.POLL_LASTS_S:
+    if not each.is_polling:
         told.append(f"last seen {age(each.last_seen_s)} ago")
     return printable(f"{each.identity} ({', '.join(told)})" if told else each.identity)
 
@@ -127,7 +127,7 @@ def _intake_and_provider(out: Console, status: Status, discretion: Discretion) -
         return
     records = sum(each.records for each in status.trouble)
     out.print(
-        Text.assemble("provider: ", (f"{records} record{'s' * (records > 1)} being retried", "bold red")),
+        Text.assemble("provider: ", (f"{counted(records, 'record')} being retried", "bold red")),
         soft_wrap=True,
     )
     for each in status.trouble:

@@ -22,6 +22,7 @@ from devstack.commands import commit_at_hand
 from devstack.errors import DevstackError
 from devstack.stack import Devstack
 from devstack.stopping import until_stopped
+from recharge.text import counted
 
 _SEEDS: Final = 1_000_000
 _LINES_MAX: Final = 60
@@ -32,7 +33,7 @@ async def run(arguments: argparse.Namespace, console: Console) -> int:
     journal = None if arguments.journal is None else Journal.read(arguments.journal)
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     left = [seed for seed in seeds if journal is None or not journal.has(seed, arguments.records, arguments.faults)]
-    console.print(f"campaign: seeds {seeds.start} to {seeds.stop - 1}, {len(left)} of them left to do")
+    console.print(f"campaign: {counted(len(seeds), 'seed')} from {seeds.start} on, {len(left)} left to do")
     results: list[Result] = []
     for seed in left:
         result = await _run_one(seed, arguments, console)
@@ -97,8 +98,8 @@ def _conclude(results: list[Result], console: Console) -> int:
     for result in results:
         totals.update(records=result.records, faults=result.faults, charges=result.charges)
     console.print(
-        f"\n{len(results)} seeds, {totals['records']} records, {totals['faults']} faults, {totals['charges']} charges; "
-        f"{len(broken)} seeds with a broken promise.",
+        f"\n{counted(len(results), 'seed')}, {counted(totals['records'], 'record')}, {counted(totals['faults'], 'fault')}, "
+        f"{counted(totals['charges'], 'charge')}; {counted(len(broken), 'seed')} with a broken promise.",
         style="red" if broken else "green",
     )
     return 1 if broken else 0

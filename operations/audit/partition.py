@@ -16,6 +16,7 @@ from operations.audit.letters import check_letters
 from operations.audit.order import LaneOrder
 from operations.audit.proofs import check_decisions, check_final_state
 from recharge.outcome import FINAL_STATES
+from recharge.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ class PartitionAudit:
         if case.charges is not None and case.charges.reversed:
             self.counts["reversed_charges"] += case.charges.reversed
             state = "no row" if case.row is None else case.row.state
-            told = f"the provider has reversed {case.charges.reversed} charge(s) of it; the ledger has {state}"
+            told = f"the provider has reversed {counted(case.charges.reversed, 'charge')} of it; the ledger has {state}"
             yield Note(NoteKind.REVERSED_CHARGE, workflow_id, told)
         for text in () if case.row is None else late_answers(case.row):
             self.counts["late_answers"] += 1

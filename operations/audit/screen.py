@@ -10,7 +10,7 @@ from operations.audit.findings import Note, Promise, Violation
 from operations.audit.report import Report
 from operations.telling import age
 from recharge.outcome import State
-from recharge.text import printable
+from recharge.text import counted, printable
 
 SHOWN_MAX = 50
 """Violations, and notes, that a screen shows. `--json` has more of them."""
@@ -39,9 +39,9 @@ _COUNTED = {
 
 def show(out: Console, report: Report) -> None:
     """The verdict on each promise, what broke them, and what was counted."""
-    compared = f"{_many(report.counts['records'], 'record')}, {_many(report.counts['rows'], 'row')}"
+    compared = f"{counted(report.counts['records'], 'record')}, {counted(report.counts['rows'], 'row')}"
     head = f"{report.source}, topic {report.topic}: {compared}"
-    charges = "no statement" if report.statement is None else _many(report.counts["charges"], "charge")
+    charges = "no statement" if report.statement is None else counted(report.counts["charges"], "charge")
     out.print(_plain(f"{head}, {charges}, in {_took(report.took_s)}"), soft_wrap=True)
     _show_promises(out, report)
     states = [f"{state} {report.counts[state]}" for state in State if report.counts[state]]
@@ -64,11 +64,7 @@ def _show_promises(out: Console, report: Report) -> None:
 
 
 def _times(broken: int) -> str:
-    return "kept" if not broken else f"broken {_many(broken, 'time')}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    return "kept" if not broken else f"broken {counted(broken, 'time')}"
 
 
 def _show_violations(out: Console, found: Sequence[Violation], total: int) -> None:

@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from devstack.processes import wait_until
 from devstack.server import minimal_environment
-from ingest.starter import Starter
+from ingest.labels import search_attributes
 from operations import histories
 from operations.find import FindProblem, by_phone, by_position
 from operations.web_ui import WebUi
@@ -40,7 +40,6 @@ def find(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.Co
 
 
 async def test_a_record_is_found_by_either_number_and_by_its_position(client: Client) -> None:
-    starter = Starter(client, task_queue=INTAKE_TASK_QUEUE, hash_key=KEY.encode(), beginnings=None)
     raw = value(phoneNumberDonor=DONOR, phoneNumberReceiver=RECEIVER)
     topup = record("find", OFFSET, raw, partition=PARTITION, topic=TOPIC)
     handle = await client.start_workflow(
@@ -48,7 +47,7 @@ async def test_a_record_is_found_by_either_number_and_by_its_position(client: Cl
         topup,
         id=topup.workflow_id,
         task_queue=INTAKE_TASK_QUEUE,
-        search_attributes=starter._search_attributes(topup, None),
+        search_attributes=search_attributes(topup, None, KEY.encode()),
     )
     told = await asyncio.to_thread(
         find, "-", "--json", stdin=f" {DONOR[:3]} {DONOR[3:]}\n", RECHARGE_PRIVACY__HASH_KEY=KEY

@@ -1,6 +1,7 @@
 """What the intake does when a record or a partition cannot go on by itself: hold what must be held, and nothing else."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 import structlog.testing
@@ -147,6 +148,31 @@ async def test_another_record_at_the_same_position_stops_its_partition_alone(
     if wish == "wait":
         await corner.finish(0, 1)
     assert (await waiting).fingerprint == foreign.fingerprint
+
+
+async def test_after_a_restart_a_record_blocks_for_as_long_as_its_workflow_is_open(corner: Corner) -> None:
+    await corner.produce(0, ["wait"])
+    async with corner.intake():
+        await corner.until_open(0, 0)
+    began_at = (await corner.client.get_workflow_handle(corner.workflow_id(0, 0)).describe()).start_time
+
+    def age_s() -> float:
+        return (datetime.now(UTC) - began_at).total_seconds()
+
+    def blocked_s() -> float:
+        return sum(each.blocked_s for each in ingester.standing.partitions)
+
+    await wait_until(lambda: age_s() > 5, FINAL_TIMEOUT_S, "the record has blocked for a while")
+    stop = asyncio.Event()
+    ingester = intake(corner.client, corner.settings(), beginnings=None)
+    running = asyncio.create_task(ingester.run(stop))
+    try:
+        await wait_until(lambda: abs(age_s() - blocked_s()) < 1, FINAL_TIMEOUT_S, "it is told for how long")
+    finally:
+        await corner.finish(0, 0)
+        stop.set()
+        await running
+    assert blocked_s() == 0
 
 
 async def test_a_workflow_that_finds_another_fingerprint_stops_its_partition(corner: Corner) -> None:

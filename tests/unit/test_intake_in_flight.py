@@ -43,8 +43,9 @@ class EndsWhenTold(Starter):
         kafka_key: bytes | None,
         *,
         heard: Callable[[str, RechargeResult], None] | None = None,
+        found: Callable[[float], None] | None = None,
     ) -> RechargeResult:
-        del kafka_key, heard
+        del kafka_key, heard, found
         self.begun.append(record.offset)
         await self.told.wait()
         return RechargeResult(State.SUCCEEDED, record.fingerprint)
@@ -69,6 +70,19 @@ def test_a_record_blocks_since_it_came_to_the_commit_offset_and_not_since_it_was
     assert partition.blocked_s < 60
     partition.final(2)
     assert partition.blocked_s == 0
+
+
+def test_after_a_restart_a_record_blocks_for_as_long_as_its_workflow_has_been_open() -> None:
+    partition = partition_with(3)
+    assert [partition.start_next() is not None for _ in range(3)] == [True] * 3
+    partition.was_under_way(1, 9000.0)
+    assert partition.blocked_s < 60
+    partition.was_under_way(0, 1000.0)
+    assert partition.blocked_s == pytest.approx(1000, abs=60)
+    partition.final(0)
+    assert partition.blocked_s < 60
+    partition.was_under_way(1, 9000.0)
+    assert partition.blocked_s < 60, "it came to the commit offset just now"
 
 
 async def until_nothing_is_in_flight(membership: Membership) -> None:

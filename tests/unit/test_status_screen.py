@@ -36,7 +36,7 @@ def a_status(partitions: int = 1) -> Status:
         states={State.IN_DOUBT: 1, State.SUCCEEDED: 1_000_000},
         waiting=[waiting],
         is_paused=False,
-        workers=[Poller(WORKER, limits.POLL_LASTS_S + 15, None, is_current=True)],
+        workers=[Poller(WORKER, 1.0, None, is_current=True)],
         intakes=[GroupMember("recharge@0.1.0", "10.0.0.7", "0.1.0")],
         schema_is_current=True,
     )
@@ -52,13 +52,26 @@ def shown(status: Status, width: int) -> str:
 def test_nothing_is_cut_however_wide_the_terminal_is(width: int) -> None:
     told = shown(a_status(), width)
     assert "…" not in told
-    assert f"{WORKER} (last seen 1 min 30 s ago)" in told
     assert f"recharge resolve {DOUBTED} --charged|--not-charged|--skip --by WHO --note WHY\n" in told
     assert "the provider last said: 503 of a look-up\n" in told
     assert "of the call it was heard: 500 of the call\n" in told
     (row,) = ["".join(line.split("│")[-2].strip() for line in told.splitlines() if "│" in line)]
     assert row.replace(" ", "") == f"{DOUBTED}(in_doubt,begun1h6minago)"
     assert told.index("records: in_doubt 1, succeeded 1000000") < told.index("┏")
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_worker_that_has_not_been_seen_for_longer_than_a_poll_lasts_does_not_count_as_polling(width: int) -> None:
+    alive, dead = (
+        Poller(f"{WORKER}{each}", limits.POLL_LASTS_S + late_s, None, is_current=True)
+        for each, late_s in (("a", 0), ("b", 15))
+    )
+    silent = f"silent for longer than a poll lasts: {dead.identity} (last seen 1 min 30 s ago)\n"
+    status = a_status()
+    status.workers = [alive, dead]
+    assert f"workers: 1 poll: {alive.identity}; {silent}" in shown(status, width)
+    status.workers = [dead]
+    assert f"workers: none polls the task queues, so nothing is carried out; {silent}" in shown(status, width)
 
 
 def test_a_partition_that_stands_still_says_why_below_the_table() -> None:
