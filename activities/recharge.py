@@ -57,18 +57,25 @@ class Recharge:
         """Carry the record's recharge out, or find out that this was done, is in doubt, or may not be done.
 
         A first task returns whatever was found. A later one fails for as long as sending again is safe, and Temporal tries it again.
-        A local one may find that it has no room, and leaves the sending to the task queue (`sending`, nothing was touched).
+        A local one may find that it has no room, and leaves the sending to the task queue (`sending`, nothing was touched). It lets
+        a call go on alone that takes longer than its workflow task should (`is_under_way`).
         """
-        if activity.info().is_local and len(self._calls) >= self._local_calls_max:
-            self._has_begun(task.record.workflow_id)
-            return Finding(State.SENDING, "it is sent by the task queue")
-        # The deadline is counted from before the opening transaction, so it never lies after the row's own by MySQL's clock.
-        deadline_s = boottime_s() + self._timeout_s
+        is_local = activity.info().is_local
+        call = self._calls.under_way(task.record)
+        if call is None:
+            if is_local and len(self._calls) >= self._local_calls_max:
+                self._has_begun(task.record.workflow_id)
+                return Finding(State.SENDING, "it is sent by the task queue")
+            # The deadline is counted from before the opening transaction, so it never lies after the row's own by MySQL's clock.
+            deadline_s = boottime_s() + self._timeout_s
+            call = self._calls.start(task.record, self._carry_out(task.record, deadline_s))
         try:
             async with heartbeats():
-                finding = await _to_its_end(self._calls.start(self._carry_out(task.record, deadline_s)))
+                finding = await _ended(call, limits.LOCAL_CALL_S_MAX if is_local else None)
         except LedgerError as error:
             raise from_ledger(error) from error
+        if finding is None:
+            return Finding(State.SENDING, "the provider has not answered yet", is_under_way=True)
         if finding.state is State.RETRYING and not task.first:
             raise not_answered(finding.said, retry_delay_s(activity.info().attempt, finding.retry_after_s))
         return finding
@@ -150,15 +157,19 @@ class Recharge:
                 await asyncio.sleep(delay_s)
 
 
-async def _to_its_end(call: asyncio.Task[Finding]) -> Finding:
-    """Await a call. A person's wish to hold the record takes effect after it; anything else that cancels us leaves it to run on."""
+async def _ended(call: asyncio.Task[Finding], within_s: float | None) -> Finding | None:
+    """Await a call's end, or None where it takes longer than `within_s`.
+
+    A person's wish to hold the record takes effect after the call; anything else that cancels us leaves it to run on.
+    """
     try:
-        return await asyncio.shield(call)
+        await asyncio.wait({call}, timeout=within_s)
     except asyncio.CancelledError:
         details = activity.cancellation_details()
         if details is None or not details.cancel_requested:
             raise
-        return await asyncio.shield(call)
+        await asyncio.wait({call}, timeout=within_s)
+    return call.result() if call.done() else None
 
 
 def _call(record: RecordInput, opened: Opened, deadline_s: float, traceparent: str) -> Call:

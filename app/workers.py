@@ -10,6 +10,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities.await_answer import AwaitAnswer
 from activities.calls import CallsInFlight
 from activities.hold import Hold
 from activities.ledger import Ledger, LedgerUnavailable
@@ -170,6 +171,7 @@ def _temporal_workers(  # noqa: PLR0913  # what they are made of
         workflows=[RechargeWorkflow],
         activities=[
             recharge,  # the first attempt, which is a local activity
+            AwaitAnswer(ledger, calls).await_answer,
             LookUp(ledger, provider, settings.provider).look_up,
             RecordResult(ledger).record_result,
             Hold(ledger).hold,

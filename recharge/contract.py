@@ -15,6 +15,7 @@ from recharge.outcome import Action, ResolvedBy, State
 
 WORKFLOW_TYPE = "RechargeWorkflow"
 RECHARGE_ACTIVITY = "recharge"
+AWAIT_ANSWER_ACTIVITY = "await_answer"
 LOOK_UP_ACTIVITY = "look_up"
 RECORD_RESULT_ACTIVITY = "record_result"
 HOLD_ACTIVITY = "hold"
@@ -189,6 +190,13 @@ class RechargeTask:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerTask:
+    """What the `await_answer` activity is asked to do: find out how the call ended that was under way when its workflow task let it go."""
+
+    record: RecordInput
+
+
+@dataclass(frozen=True, slots=True)
 class LookUpTask:
     """What the `look_up` activity is asked to do: find out where the record stands.
 
@@ -230,7 +238,7 @@ class Finding:
     """What an activity found out about a record, and where that leads.
 
     `state` is a final state that `record_result` has to write, or the open state in which the record now waits: `retrying` (sending
-    again is safe), `sending` (an attempt was judged as not charged: send again), `in_doubt`, `pending`, `held`.
+    again is safe), `sending` (an attempt was judged as not charged: send again; or a call is under way), `in_doubt`, `pending`, `held`.
     """
 
     state: State
@@ -245,6 +253,8 @@ class Finding:
     """What decided it, where `state` is final."""
     is_recorded: bool = False
     """The ledger has it as final already, so that nothing is left to write."""
+    is_under_way: bool = False
+    """The call goes on in the worker's process, and its end is awaited by an activity of its own; `state` is `sending`."""
 
     def result(self, fingerprint: str) -> "RechargeResult":
         """How the record of this fingerprint ended, where `state` is final."""

@@ -7,18 +7,16 @@ nothing that is done to this workflow (a reset, a replay, a second run) can send
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, CancelledError
 
 with workflow.unsafe.imports_passed_through():
     from recharge import limits
     from recharge.contract import (
         HOLD_ACTIVITY,
         LOOK_UP_ACTIVITY,
-        RECHARGE_ACTIVITY,
         RECORD_RESULT_ACTIVITY,
         RESOLVE_UPDATE,
         STATUS,
@@ -29,29 +27,13 @@ with workflow.unsafe.imports_passed_through():
         HoldTask,
         LookUpTask,
         RechargeResult,
-        RechargeTask,
         RecordInput,
         ResultTask,
-        calls_task_queue,
     )
     from recharge.outcome import FINAL_STATES, Action, State
-    from workflows import telling
+    from workflows import steps, telling
 
-_T = TypeVar("_T")
-
-_ONCE = RetryPolicy(maximum_attempts=1)
-_FOR_AS_LONG_AS_IT_TAKES = RetryPolicy(
-    initial_interval=timedelta(seconds=limits.RETRY_FIRST_S),
-    backoff_coefficient=limits.RETRY_COEFFICIENT,
-    maximum_interval=timedelta(seconds=limits.RETRY_MAX_S),
-    maximum_attempts=0,
-)
-_CALL_TIMEOUT = timedelta(seconds=limits.CALL_TIMEOUT_S_MAX + limits.ACTIVITY_SLACK_S)
-_LOOK_UP_TIMEOUT = timedelta(seconds=limits.LOOKUP_TIMEOUT_S + limits.ACTIVITY_SLACK_S)
-_RESULT_TIMEOUT = timedelta(seconds=limits.RECORD_RESULT_TIMEOUT_S)
-_AFTER_THE_CALL = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 _WAITS_FOR_A_PERSON = frozenset({State.IN_DOUBT, State.PENDING, State.HELD})
-_HEARTBEAT_TIMEOUT = timedelta(seconds=limits.HEARTBEAT_TIMEOUT_S)
 
 
 @workflow.defn(name=WORKFLOW_TYPE)
@@ -132,33 +114,31 @@ class RechargeWorkflow:
     async def _first_attempt(self, record: RecordInput) -> Finding:
         """Send once, in this very workflow task; or by the task queue, where the worker has no room for that or a rate to keep."""
         try:
-            finding = await self._unless_called(record, _start_local_recharge(record))
+            finding = await self._unless_called(record, steps.local_recharge(record))
+            if finding.is_under_way:
+                self._tell(record, finding)
+                return await self._await_answer(record)
             if finding.state is State.SENDING and not self._is_called:
-                return await self._unless_called(record, _start_recharge(record, first=True))
+                return await self._unless_called(record, steps.recharge(record, first=True))
         except (ActivityError, ApplicationError) as error:
-            if _ends_the_workflow(error):
+            if steps.ends_the_workflow(error):
                 raise
             return Finding(State.RETRYING, telling.without_outcome(error))
         return finding
 
     async def _send_again(self, record: RecordInput) -> Finding:
-        return await self._unless_called(record, _start_recharge(record, first=False))
+        return await self._unless_called(record, steps.recharge(record, first=False))
+
+    async def _await_answer(self, record: RecordInput) -> Finding:
+        """Follow a slow call to its end. Nothing that a person decides takes effect before, so the ledger is read for it after."""
+        finding = await steps.await_answer(record)
+        if self._is_called and finding.state not in FINAL_STATES:
+            return await self._look(record)
+        return finding
 
     async def _wait_for_certainty(self, record: RecordInput, finding: Finding) -> Finding:
         """Wait in one activity that Temporal runs again and again: that costs no history, however long it takes."""
-        return await self._unless_called(
-            record,
-            workflow.start_activity(
-                LOOK_UP_ACTIVITY,
-                LookUpTask(record),
-                result_type=Finding,
-                start_to_close_timeout=_LOOK_UP_TIMEOUT,
-                heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-                retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
-                cancellation_type=_AFTER_THE_CALL,
-                summary=telling.waiting(finding),
-            ),
-        )
+        return await self._unless_called(record, steps.look_up(record, finding))
 
     async def _unless_called(self, record: RecordInput, handle: workflow.ActivityHandle[Finding]) -> Finding:
         """What an activity finds; where a person decides meanwhile, it ends after the call it is in, and the ledger is read at once."""
@@ -170,10 +150,10 @@ class RechargeWorkflow:
             found = await handle
         except (ActivityError, ApplicationError, CancelledError) as error:
             # Temporal tries nothing again that is to be cancelled: a try that fails at that moment ends the activity by its own error.
-            if _ends_the_workflow(error):
+            if steps.ends_the_workflow(error):
                 raise
             return await self._look(record)
-        return found if found.state in FINAL_STATES else await self._look(record)
+        return found if found.state in FINAL_STATES or found.is_under_way else await self._look(record)
 
     async def _pause(self, finding: Finding) -> bool:
         """Wait out the backoff or the provider's Retry-After; False where a person decided meanwhile."""
@@ -192,8 +172,8 @@ class RechargeWorkflow:
         if self._is_cancelled:
             self._is_cancelled = False
             why = "the workflow was cancelled"
-            await _in_the_ledger(HOLD_ACTIVITY, HoldTask(record, "Temporal", why), type(None), f"hold: {why}")
-        found = await _in_the_ledger(
+            await steps.in_the_ledger(HOLD_ACTIVITY, HoldTask(record, "Temporal", why), type(None), f"hold: {why}")
+        found = await steps.in_the_ledger(
             LOOK_UP_ACTIVITY, LookUpTask(record, once=True), Finding, "what the ledger knows now"
         )
         self._tell(record, found)
@@ -204,7 +184,7 @@ class RechargeWorkflow:
         if finding.is_recorded:
             result = finding.result(record.fingerprint)
         else:
-            result = await _in_the_ledger(
+            result = await steps.in_the_ledger(
                 RECORD_RESULT_ACTIVITY, ResultTask(record, finding), RechargeResult, telling.result(finding)
             )
         self._show(result.state)
@@ -240,70 +220,3 @@ class RechargeWorkflow:
         if state is not self._status:
             self._status = state
             workflow.upsert_search_attributes([STATUS.value_set(state)])
-
-
-async def _in_the_ledger(name: str, task: object, result_type: type[_T], summary: str) -> _T:
-    """Run one transaction of the ledger inside the workflow task; where the ledger is away, go on by Temporal's retries.
-
-    A local activity that is tried again and again costs three events every few seconds, so an outage of a day would fill the
-    history, and nobody would see what is waited for. A regular one costs none and shows its last failure.
-    """
-    try:
-        result: _T = await workflow.execute_local_activity(
-            name,
-            task,
-            result_type=result_type,
-            start_to_close_timeout=_RESULT_TIMEOUT,
-            retry_policy=_ONCE,
-            summary=summary,
-        )
-    except (ActivityError, ApplicationError) as error:
-        if _ends_the_workflow(error):
-            raise
-        result = await workflow.execute_activity(
-            name,
-            task,
-            result_type=result_type,
-            start_to_close_timeout=_RESULT_TIMEOUT,
-            heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-            retry_policy=_FOR_AS_LONG_AS_IT_TAKES,
-            summary=summary,
-        )
-    return result
-
-
-def _ends_the_workflow(error: FailureError) -> bool:
-    """Tell whether an activity failed by what only a person can mend."""
-    cause = telling.cause_of(error)
-    return isinstance(cause, ApplicationError) and cause.non_retryable
-
-
-def _start_local_recharge(record: RecordInput) -> workflow.ActivityHandle[Finding]:
-    """Start the first sending inside the workflow task: no event and no dispatch, and the whole way of a record that succeeds is one task.
-
-    It runs again where its worker dies before the task is completed; the ledger answers then what became of the attempt.
-    """
-    return workflow.start_local_activity(
-        RECHARGE_ACTIVITY,
-        RechargeTask(record, first=True),
-        result_type=Finding,
-        start_to_close_timeout=_CALL_TIMEOUT,
-        retry_policy=_ONCE,
-        cancellation_type=_AFTER_THE_CALL,
-        summary=telling.call(record),
-    )
-
-
-def _start_recharge(record: RecordInput, *, first: bool) -> workflow.ActivityHandle[Finding]:
-    """Start the regular activity that sends: once the first time, then by Temporal's retry policy for as long as sending again is safe."""
-    return workflow.start_activity(
-        RECHARGE_ACTIVITY,
-        RechargeTask(record, first=first),
-        task_queue=calls_task_queue(workflow.info().task_queue),
-        result_type=Finding,
-        start_to_close_timeout=_CALL_TIMEOUT,
-        heartbeat_timeout=_HEARTBEAT_TIMEOUT,
-        retry_policy=_ONCE if first else _FOR_AS_LONG_AS_IT_TAKES,
-        cancellation_type=_AFTER_THE_CALL,
-        summary=telling.call(record),
-    )

@@ -20,6 +20,8 @@ _STORIES = {
     State.HELD: "**On hold** until a person decides; nothing is sent.",
 }
 
+_UNDER_WAY = "The call has left, or is about to. Its answer is awaited below."
+
 _WAITS_FOR_A_PERSON = frozenset({State.IN_DOUBT, State.PENDING, State.HELD})
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>|#!&~]")
 
@@ -78,7 +80,8 @@ class Story:
         if len(self._steps) == limits.STORY_STEPS_MAX:
             self._left_out += 1
         self._steps.append(_step(finding, now))
-        parts = [f"### {finding.state}", literally(transfer(record)), _STORIES.get(finding.state, "")]
+        story = _UNDER_WAY if finding.is_under_way else _STORIES.get(finding.state, "")
+        parts = [f"### {finding.state}", literally(transfer(record)), story]
         if finding.state in _WAITS_FOR_A_PERSON:
             parts.append(f"A person may decide: `{_resolve(record.workflow_id)}`")
         return "\n\n".join([*parts, self._so_far(), f"Every attempt: `recharge show {record.workflow_id}`"])

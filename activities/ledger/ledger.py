@@ -4,7 +4,7 @@ Each runs in one transaction that locks the record's row first, and each may be 
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,20 +16,18 @@ from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.obstacles import claim
 from activities.ledger.opening import facts_of_new, insert_attempt, own_opening
-from activities.ledger.reading import AttemptRow, Known, obstacle_token, read_facts, read_known
-from activities.ledger.rows import cut_reason, insert_row, lock_row, move, new_row, read_now
+from activities.ledger.reading import AttemptRow, read_facts, read_known
+from activities.ledger.rows import cut_reason, insert_row, move, new_row, read_now
+from activities.ledger.states import finalise, follow, hold, known_of, record_invalid
 from activities.ledger.usual import Opened, answer_usually, leads_to, open_usually
 from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
 from recharge.late_evidence import NotFoundRules
 from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State
-from recharge.sending import Facts, KeyRules, judge, unreleased_obstacle
+from recharge.sending import Facts, KeyRules, judge
 
 log = structlog.get_logger(__name__)
-
-_THE_SERVICE = "recharge"
-"""Who holds a record for which an obstacle stands in the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +72,9 @@ class Ledger(LedgerEngine):
                 finding = judge(facts, self._keys)
                 if finding.state is State.SENDING:
                     return await insert_attempt(connection, record, token, timeout_s, ())
-                await _follow(connection, record, facts, finding)
+                await follow(connection, record, facts, finding)
                 return finding
-            known = await _known(connection, record)
+            known = await known_of(connection, record)
             rows = known.attempts
             if (own := own_opening(rows, token)) is not None:
                 return own
@@ -85,7 +83,7 @@ class Ledger(LedgerEngine):
             if finding.state is State.SENDING:
                 await move(connection, record, State.SENDING)
                 return await insert_attempt(connection, record, token, timeout_s, rows)
-            await _follow(connection, record, facts, finding)
+            await follow(connection, record, facts, finding)
             return finding
 
         return await self.transact(work)
@@ -106,7 +104,7 @@ class Ledger(LedgerEngine):
                 return finding
 
         async def work(connection: AsyncConnection) -> Finding:
-            known = await _known(connection, record)
+            known = await known_of(connection, record)
             row, rows = known.row, known.attempts
             mine = next((attempt for attempt in rows if attempt.token == token), None)
             if mine is None:
@@ -130,7 +128,7 @@ class Ledger(LedgerEngine):
             )
             finding = judge(facts, self._keys)
             retried = finding.state is State.SENDING
-            await _follow(connection, record, facts, replace(finding, state=State.RETRYING) if retried else finding)
+            await follow(connection, record, facts, replace(finding, state=State.RETRYING) if retried else finding)
             return replace(finding, retry_after_s=answer.retry_after_s)
 
         return await self.transact(work)
@@ -148,12 +146,37 @@ class Ledger(LedgerEngine):
             facts = await read_facts(connection, record, known)
             finding = judge(facts, self._keys)
             if finding.state is State.HELD:
-                await _hold(connection, record, facts, finding)
+                await hold(connection, record, facts, finding)
             asked, answered_at = await lookup_rows.history(
                 connection, record.workflow_id, rows[-1].facts.number if rows else 0
             )
             now = facts.now or await read_now(connection)
             return LookupFacts(finding, now, rows[-1] if rows else None, asked, answered_at)
+
+        return await self.transact(work)
+
+    async def ended_call(self, record: RecordInput) -> Finding | None:
+        """What the call of the newest attempt came to; None while it may still be under way in some worker.
+
+        An attempt that is open when its deadline has passed, by MySQL's clock, is what its worker left behind. Where nothing was carried
+        out the record is `retrying`, since it is not to be sent again without a pause.
+        """
+
+        async def work(connection: AsyncConnection) -> Finding | None:
+            known = await read_known(connection, record)
+            if known is None:
+                return Finding(State.RETRYING, "nothing was sent so far")
+            facts = await read_facts(connection, record, known)
+            newest = known.attempts[-1] if known.attempts else None
+            if newest is not None and newest.closed_at is None and facts.state not in FINAL_STATES:
+                now = facts.now or await read_now(connection)
+                if now < newest.deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S):
+                    return None
+            finding = judge(facts, self._keys)
+            if finding.state is State.SENDING:
+                finding = replace(finding, state=State.RETRYING)
+            await follow(connection, record, facts, finding)
+            return finding
 
         return await self.transact(work)
 
@@ -169,14 +192,14 @@ class Ledger(LedgerEngine):
         """Write down one question and its answer, pass the verdict that follows from it, and tell where that leads."""
 
         async def work(connection: AsyncConnection) -> Finding:
-            known = await _known(connection, record)
+            known = await known_of(connection, record)
             rows = known.attempts
             acknowledged = await lookup_rows.acknowledged(connection, record.workflow_id, rows)
             await lookup_rows.insert_lookup(connection, record.workflow_id, attempt.facts.number, reading, asked_at)
             if State(known.row["state"]) not in FINAL_STATES and lookup_rows.is_newest(attempt, rows):
                 counts = not acknowledged and lookup_rows.counts(rows, rules, asked_at)
                 await lookup_rows.pass_verdict(connection, record.workflow_id, rows, reading, counts=counts)
-                known = await _known(connection, record)
+                known = await known_of(connection, record)
             return judge(await read_facts(connection, record, known), self._keys)
 
         return await self.transact(work)
@@ -190,7 +213,7 @@ class Ledger(LedgerEngine):
 
         async def work(connection: AsyncConnection) -> None:
             await insert_row(connection, new_row(record, State.HELD))
-            known = await _known(connection, record)
+            known = await known_of(connection, record)
             state, decided = State(known.row["state"]), known.decided
             if state in FINAL_STATES or outranks_a_hold(decided) is not None:
                 return
@@ -210,66 +233,15 @@ class Ledger(LedgerEngine):
 
         async def work(connection: AsyncConnection) -> RechargeResult:
             if finding.state is State.INVALID:
-                return await _record_invalid(connection, record, finding)
-            known = await _known(connection, record)
+                return await record_invalid(connection, record, finding)
+            known = await known_of(connection, record)
             judged = judge(await read_facts(connection, record, known), self._keys)
             if judged.state not in FINAL_STATES:
                 raise LedgerContradiction(
                     f"{record.workflow_id}: asked to record {finding.state}, but the ledger says: {judged.said}"
                 )
             if State(known.row["state"]) not in FINAL_STATES:
-                await _finalise(connection, record, judged)
+                await finalise(connection, record, judged)
             return judged.result(record.fingerprint)
 
         return await self.transact(work)
-
-
-async def _known(connection: AsyncConnection, record: RecordInput) -> Known:
-    known = await read_known(connection, record)
-    if known is None:
-        raise LedgerContradiction(
-            f"{record.workflow_id}: it has no row in the ledger although it was worked on; rows are never deleted"
-        )
-    return known
-
-
-async def _follow(connection: AsyncConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
-    """Let the open state follow what was found. A hold stays, and a final state is for `record_result` alone to write."""
-    if finding.state is State.HELD:
-        await _hold(connection, record, facts, finding)
-    elif finding.state not in FINAL_STATES and facts.state not in FINAL_STATES | {State.HELD, finding.state}:
-        await move(connection, record, finding.state)
-
-
-async def _hold(connection: AsyncConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
-    """Hold the record. Where an obstacle does it, that is a hold of its own, so that a person who decides has seen this very obstacle."""
-    obstacle = unreleased_obstacle(facts)
-    if obstacle is not None:
-        shown = Wish(record.workflow_id, Action.HOLD, _THE_SERVICE, obstacle.said)
-        await insert_action(connection, shown, token=obstacle_token(obstacle.kind))
-    if obstacle is not None or facts.state is not State.HELD:
-        await move(connection, record, State.HELD, reason=cut_reason(finding.said))
-
-
-async def _record_invalid(connection: AsyncConnection, record: RecordInput, finding: Finding) -> RechargeResult:
-    reason = cut_reason(record.invalid_reason or finding.said)
-    row = new_row(record, State.INVALID) | {"reason": reason, "resolved_by": ResolvedBy.INTAKE}
-    if not await insert_row(connection, row):
-        known = await lock_row(connection, record)
-        if known is None or State(known["state"]) is not State.INVALID:
-            raise LedgerContradiction(
-                f"{record.workflow_id}: it is invalid, but the ledger has it as {known and known['state']}"
-            )
-    return RechargeResult(State.INVALID, record.fingerprint, reason)
-
-
-async def _finalise(connection: AsyncConnection, record: RecordInput, judged: Finding) -> None:
-    await move(
-        connection,
-        record,
-        judged.state,
-        provider_reference=judged.provider_reference,
-        reason=cut_reason(judged.reason),
-        status=judged.status,
-        resolved_by=judged.resolved_by,
-    )

@@ -91,7 +91,7 @@ CALLING: Final = (
         "call-runs-on",
         "a call runs to its end",
         "a call is cancelled with the activity that asked for it",
-        "activities.recharge._to_its_end",
+        "activities.recharge._ended",
         returning(weakened.cancelled_with_its_caller),
         f"{tests.OFFICE}a_hold_during_a_call_is_told_at_once_and_gives_way_to_a_charge_alone",
     ),

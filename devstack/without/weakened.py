@@ -116,9 +116,9 @@ def unlocked(statement: Any) -> Any:
     return plain
 
 
-async def cancelled_with_its_caller(_: Any, call: asyncio.Task[Any]) -> Any:
+async def cancelled_with_its_caller(_: Any, call: asyncio.Task[Any], within_s: float | None) -> Any:
     """The call ends where its activity is cancelled."""
-    return await call
+    return await (call if within_s is None else asyncio.wait_for(call, within_s))
 
 
 async def closed_once(_: Any, self: Any, record: Any, opened: Any, answer: Any) -> Any:

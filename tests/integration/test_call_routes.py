@@ -8,9 +8,10 @@ from devstack.simulator.client import Rule
 from devstack.site import Site
 from devstack.stack import Devstack
 from recharge import limits
+from recharge.contract import RECHARGE_ACTIVITY
 from tests.conftest import SiteMaker
 from tests.integration.test_end_to_end import assert_each_charged_once, drained, produce, records
-from tests.workflow.stage import event_names
+from tests.workflow.stage import started_activities
 
 UNORDERED: Mapping[str, str] = {"RECHARGE_INGEST__ORDERING": "none"}
 
@@ -19,7 +20,7 @@ async def sent_by_the_queue(client: Client, site: Site, count: int) -> int:
     """How many of the records were sent by a regular activity."""
     ids = [f"{site.source}:{site.topic}:0:{offset}" for offset in range(count)]
     histories = [await client.get_workflow_handle(workflow_id).fetch_history() for workflow_id in ids]
-    return sum("ACTIVITY_TASK_SCHEDULED" in event_names(history) for history in histories)
+    return sum(RECHARGE_ACTIVITY in started_activities(history) for history in histories)
 
 
 async def test_a_slow_provider_does_not_fill_the_workflow_tasks_with_its_calls(

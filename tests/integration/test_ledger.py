@@ -35,7 +35,7 @@ from activities.ledger.rows import insert_row, move, new_row
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges, request_claims
 from activities.migrations import migrate
 from activities.profile import Answer, LookupReading
-from activities.provider import Provider, boottime_s
+from activities.provider import boottime_s
 from activities.recharge import Recharge
 from devstack.processes import wait_until
 from devstack.site import Site
@@ -44,9 +44,9 @@ from recharge.contract import DuplicateRequests, Finding, RechargeTask, RecordIn
 from recharge.late_evidence import NotFoundRules
 from recharge.outcome import Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import Decided, KeyRules
-from recharge.settings import ProviderSettings
 from tests.conftest import SiteMaker
 from tests.support.records import record, value
+from tests.support.service import provider_of
 
 TIMEOUT_S = 5.0
 FORGIVING = NotFoundRules(processing_time_s=-30.0, forgets_after_s=86_400.0)
@@ -141,11 +141,6 @@ async def test_only_an_attempt_that_carried_nothing_out_is_followed_by_another(
         assert (await not_opened(ledger, one)).state is state
 
 
-def provider_of(site: Site) -> Provider:
-    where = {name: site.environment[f"RECHARGE_PROVIDER__{name}"] for name in ("URL", "CA_FILE", "AUTH_TOKEN")}
-    return Provider(ProviderSettings.model_validate({name.lower(): text for name, text in where.items()}))
-
-
 async def test_an_opening_that_was_committed_when_the_ledger_went_away_is_sent_when_it_is_back_and_not_doubted(
     site: Site, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +194,53 @@ async def test_an_open_attempt_of_a_lost_worker_is_in_doubt(stack: Devstack, sit
     await opened(ledger, one)
     assert (await not_opened(ledger, one)).state is State.IN_DOUBT
     assert await rows(stack, site, "SELECT state FROM recharges") == [("in_doubt",)]
+
+
+async def test_a_call_has_not_ended_before_its_attempt_is_closed_or_its_deadline_has_passed(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    under_way, held, over = (record(site.source, offset) for offset in range(3))
+    await opened(ledger, under_way)
+    assert await ledger.ended_call(under_way) is None
+    await opened(ledger, held)
+    await decisions.decide(Wish(held.workflow_id, Action.HOLD, "alice", "wait"), processing_time_s=60.0)
+    assert await ledger.ended_call(held) is None, "a hold takes effect after the call"
+    # Its deadline and the second of grace behind it are over.
+    await ledger.open_attempt(over, token(), timeout_s=-2.0)
+    finding = await ledger.ended_call(over)
+    assert finding is not None
+    assert finding.state is State.IN_DOUBT
+    states = await rows(stack, site, "SELECT state FROM recharges ORDER BY record_offset")
+    assert states == [("sending",), ("sending",), ("in_doubt",)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Outcome.CHARGED, State.SUCCEEDED),
+        (Outcome.REFUSED, State.REJECTED),
+        (Outcome.NOT_CHARGED, State.RETRYING),
+        (Outcome.NOT_SENT, State.RETRYING),
+        (Outcome.PENDING, State.PENDING),
+        (Outcome.UNKNOWN, State.IN_DOUBT),
+    ],
+)
+async def test_what_a_call_came_to_is_told_by_the_ledger_and_its_row_says_the_same(
+    stack: Devstack, site: Site, ledger: Ledger, outcome: Outcome, state: State
+) -> None:
+    one = record(site.source, 0)
+    attempt = await opened(ledger, one)
+    await ledger.close_attempt(one, attempt.token, Answer(outcome, "so it was"))
+    finding = await ledger.ended_call(one)
+    assert finding is not None
+    assert finding.state is state
+    assert await rows(stack, site, "SELECT state FROM recharges") == [(state.value,)]
+
+
+async def test_a_record_without_a_row_has_no_call_that_could_be_followed(site: Site, ledger: Ledger) -> None:
+    finding = await ledger.ended_call(record(site.source, 0))
+    assert finding is not None
+    assert finding.state is State.RETRYING
 
 
 async def test_an_opening_whose_commit_reply_was_lost_finds_its_own_row(site: Site, ledger: Ledger) -> None:

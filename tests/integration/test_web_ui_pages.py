@@ -21,9 +21,11 @@ from tests.support.records import value
 from tests.support.service import Service
 
 TIMEOUT_MS = 30_000
-PICTURED = frozenset({"list-in_doubt", "timeline-retrying", "story-in_doubt", "story-succeeded"})
-SUCCEEDED, RETRYING, IN_DOUBT = 0, 1, 2
-NUMBERS = [("34611222333", "34611222444"), ("34622333444", "34622333555"), ("34633444555", "34633444666")]
+PICTURED = frozenset({"list-in_doubt", "timeline-sending", "timeline-retrying", "story-in_doubt", "story-succeeded"})
+SUCCEEDED, RETRYING, IN_DOUBT, SENDING = range(4)
+NUMBERS = [(f"346{number}2223334", f"346{number}2224445") for number in range(4)]
+ANSWER_S = 25.0
+"""How long the provider takes for the record that is looked at first: longer than that look."""
 
 
 @pytest.fixture
@@ -48,12 +50,14 @@ async def page(browser: Browser) -> Page:
 
 @pytest.fixture
 async def service(stack: Devstack, client: Client, make_site: SiteMaker) -> Service:
-    """Three records of three customers: one was charged, one is refused at the door again and again, one is in doubt."""
-    site = await make_site("seen", profile={"RECHARGE_INGEST__ORDERING": "account"})
+    """Four customers' records: one was charged, one is refused at the door again and again, one is in doubt, one is not answered yet."""
+    profile = {"RECHARGE_INGEST__ORDERING": "account", "RECHARGE_PROVIDER__TIMEOUT_S": f"{2 * ANSWER_S:g}"}
+    site = await make_site("seen", profile=profile)
     service = Service.of(stack, site, client)
     await stack.simulator.client.set_rules(
         Rule("status:429", reference=service.workflow_id(0, RETRYING)),
         Rule("charge+status:500", reference=service.workflow_id(0, IN_DOUBT)),
+        Rule(f"delay:{ANSWER_S}+charge+ok", reference=service.workflow_id(0, SENDING)),
     )
     records = [
         value(phoneNumberDonor=donor, phoneNumberReceiver=receiver, requestId=f"seen-{number}")
@@ -61,12 +65,14 @@ async def service(stack: Devstack, client: Client, make_site: SiteMaker) -> Serv
     ]
     await service.send(0, *records)
     site.spawn("run")
-    await service.until_states({(0, SUCCEEDED): "succeeded", (0, RETRYING): "retrying", (0, IN_DOUBT): "in_doubt"})
+    states = {SUCCEEDED: "succeeded", RETRYING: "retrying", IN_DOUBT: "in_doubt", SENDING: "sending"}
+    await service.until_states({(0, offset): state for offset, state in states.items()})
     return service
 
 
 async def test_a_recharge_is_found_by_its_state_and_its_page_tells_the_story(service: Service, page: Page) -> None:
     stories = {
+        SENDING: (State.SENDING, ["Its answer is awaited below"]),
         SUCCEEDED: (State.SUCCEEDED, ["Attempts: 1", "reference: P-"]),
         RETRYING: (State.RETRYING, ["429", "Temporal retries it below"]),
         IN_DOUBT: (State.IN_DOUBT, ["500", f"recharge resolve {service.workflow_id(0, IN_DOUBT)} --charged"]),
@@ -94,7 +100,7 @@ async def look_up(service: Service, page: Page, query: str, offset: int) -> None
     ui = WebUi(service.stack.temporal.ui_url, service.client.namespace)
     await page.goto(ui.search(query))
     await expect(page.get_by_role("link", name=service.workflow_id(0, offset)).first).to_be_visible()
-    for other in {SUCCEEDED, RETRYING, IN_DOUBT} - {offset}:
+    for other in {SUCCEEDED, RETRYING, IN_DOUBT, SENDING} - {offset}:
         await expect(page.get_by_text(service.workflow_id(0, other))).to_have_count(0)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from temporalio.exceptions import ApplicationError
 
 from recharge.contract import (
+    AWAIT_ANSWER_ACTIVITY,
     ERROR_FINGERPRINT_MISMATCH,
     LOOK_UP_ACTIVITY,
     RECHARGE_ACTIVITY,
@@ -23,6 +24,7 @@ from tests.workflow.stage import LOOK_ONCE, Run, Step, held, not_answered
 CHARGED = Finding(State.SUCCEEDED, "attempt 1 was carried out", 1, 200, None, "P-1", resolved_by=ResolvedBy.ANSWER)
 REFUSED = Finding(State.REJECTED, "attempt 1 was refused", 1, 422, "no such number", resolved_by=ResolvedBy.ANSWER)
 NO_ROOM = Finding(State.SENDING, "it is sent by the task queue")
+UNDER_WAY = Finding(State.SENDING, "the provider has not answered yet", is_under_way=True)
 RETRYING = Finding(State.RETRYING, "429 Too Many Requests", 1, 429)
 IN_DOUBT = Finding(State.IN_DOUBT, "attempt 1 may have been carried out: read time-out", 1)
 PENDING = Finding(State.PENDING, "attempt 1 is pending at the provider", 1, 202)
@@ -89,13 +91,43 @@ def cancel_then_let_go(step: Step) -> Callable[[Run], Awaitable[None]]:
     return meanwhile
 
 
+def cancel_in(slow: Step) -> Callable[[Run], Awaitable[None]]:
+    """Cancel the workflow while a slow call is followed, let that end, and skip the record then."""
+
+    async def meanwhile(run: Run) -> None:
+        await run.until_called(AWAIT_ANSWER_ACTIVITY)
+        await run.handle.cancel()
+        slow.gate.set()
+        await run.until_status(State.HELD)
+        await run.decide(Decision(Action.SKIP, "alice", "ticket 7"))
+
+    return meanwhile
+
+
 def scenarios() -> dict[str, Scenario]:
     """All of them, made anew, since the steps of a script are used up."""
-    frozen, under_way = held(CHARGED, beats=False), held(CHARGED)
+    frozen, under_way, slow = held(CHARGED, beats=False), held(CHARGED), held(RETRYING)
     later = not_answered("still unknown", delay_s=600)
     return {
         "charged_at_once": Scenario({RECHARGE_ACTIVITY: [CHARGED]}),
         "first_by_the_task_queue": Scenario({RECHARGE_ACTIVITY: [NO_ROOM, CHARGED]}),
+        "slow_then_charged": Scenario({RECHARGE_ACTIVITY: [UNDER_WAY], AWAIT_ANSWER_ACTIVITY: [CHARGED]}),
+        "slow_then_retried": Scenario({RECHARGE_ACTIVITY: [UNDER_WAY, CHARGED], AWAIT_ANSWER_ACTIVITY: [RETRYING]}),
+        "slow_then_in_doubt": Scenario(
+            {RECHARGE_ACTIVITY: [UNDER_WAY], AWAIT_ANSWER_ACTIVITY: [IN_DOUBT], LOOK_UP_ACTIVITY: [LOOKED_UP]}
+        ),
+        "cancelled_in_a_slow_call_and_skipped": Scenario(
+            {
+                RECHARGE_ACTIVITY: [UNDER_WAY],
+                AWAIT_ANSWER_ACTIVITY: [slow],
+                LOOK_UP_ACTIVITY: [held(HELD)],
+                LOOK_ONCE: [HELD, SKIPPED],
+            },
+            meanwhile=cancel_in(slow),
+        ),
+        "another_record_in_a_slow_call": Scenario(
+            {RECHARGE_ACTIVITY: [UNDER_WAY], AWAIT_ANSWER_ACTIVITY: [MISMATCH]}, succeeds=False
+        ),
         "refused": Scenario({RECHARGE_ACTIVITY: [REFUSED]}),
         "invalid": Scenario(value=b'{"operationType": "OneShotTransfer"'),
         "retried_until_charged": Scenario(

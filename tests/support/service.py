@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ledger import Decisions, Ruling, Wish
+from activities.provider import Provider
 from devstack.errors import WaitTimeoutError
 from devstack.processes import ManagedProcess, wait_until
 from devstack.simulator.client import Charge
@@ -23,6 +24,7 @@ from devstack.site import Site
 from devstack.stack import Devstack
 from recharge.contract import RESOLVE_UPDATE, Decision, DecisionReply, RechargeResult
 from recharge.outcome import Action
+from recharge.settings import ProviderSettings
 from tests.support.intake import FINAL_TIMEOUT_S, Corner
 
 RESET_POINTS = (
@@ -288,3 +290,9 @@ async def killed(processes: Sequence[ManagedProcess]) -> None:
 
 def _is_reset_point(event: HistoryEvent) -> bool:
     return any(event.HasField(name) for name in RESET_POINTS)  # type: ignore[arg-type]
+
+
+def provider_of(site: Site) -> Provider:
+    """The provider as a worker of the site has it."""
+    where = {name: site.environment[f"RECHARGE_PROVIDER__{name}"] for name in ("URL", "CA_FILE", "AUTH_TOKEN")}
+    return Provider(ProviderSettings.model_validate({name.lower(): text for name, text in where.items()}))

@@ -29,7 +29,7 @@ STARTS = {
     "workflow.execute_local_activity",
     "workflow.start_activity",
     "workflow.start_local_activity",
-    "_in_the_ledger",
+    "steps.in_the_ledger",
 }
 KNOWN: dict[str, Any] = vars(contract) | {"type(None)": type(None)}
 PLAIN = {str, int, float, bool, type(None)}
@@ -51,7 +51,7 @@ def uses() -> list[Use]:
     for file in sorted(Path(workflows.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             match node:
-                case ast.AsyncFunctionDef(name="_in_the_ledger"):
+                case ast.AsyncFunctionDef(name="in_the_ledger"):
                     passed_on = {id(part) for part in ast.walk(node)}
                 case ast.Call() if id(node) not in passed_on and ast.unparse(node.func) in STARTS:
                     name, task, *rest = node.args

@@ -1,8 +1,16 @@
-"""A call goes on when its caller is gone, and a process that stops awaits it."""
+"""A call goes on when its caller is gone, a second caller awaits it, and a process that stops awaits it."""
 
 import asyncio
 
+import pytest
+
 from activities.calls import CallsInFlight
+from recharge.contract import Finding
+from recharge.outcome import State
+from tests.support.records import record, value
+
+RECORD = record("test", 0)
+CHARGED = Finding(State.SUCCEEDED, "charged")
 
 
 async def test_a_call_whose_caller_was_cancelled_goes_on_and_is_awaited() -> None:
@@ -10,12 +18,13 @@ async def test_a_call_whose_caller_was_cancelled_goes_on_and_is_awaited() -> Non
     may_be_answered = asyncio.Event()
     written_down: list[str] = []
 
-    async def call() -> None:
+    async def call() -> Finding:
         await may_be_answered.wait()
         written_down.append("charged")
+        return CHARGED
 
     async def activity() -> None:
-        await asyncio.shield(calls.start(call()))
+        await asyncio.shield(calls.start(RECORD, call()))
 
     caller = asyncio.create_task(activity())
     await asyncio.sleep(0)
@@ -27,3 +36,25 @@ async def test_a_call_whose_caller_was_cancelled_goes_on_and_is_awaited() -> Non
     await calls.drained()
     assert written_down == ["charged"]
     assert len(calls) == 0
+
+
+async def test_whoever_asks_for_a_record_whose_call_is_under_way_gets_that_call_and_no_second_one() -> None:
+    calls = CallsInFlight()
+    may_be_answered = asyncio.Event()
+
+    async def call() -> Finding:
+        await may_be_answered.wait()
+        return CHARGED
+
+    task = calls.start(RECORD, call())
+    assert calls.under_way(RECORD) is task
+    assert calls.under_way(record("test", 1)) is None
+    assert calls.under_way(record("test", 0, value(amount="7"))) is None, "another record at this position"
+    second = call()
+    with pytest.raises(AssertionError, match="has a call under way already"):
+        calls.start(RECORD, second)
+    second.close()
+    may_be_answered.set()
+    assert await task is CHARGED
+    await calls.drained()
+    assert calls.under_way(RECORD) is None

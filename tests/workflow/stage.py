@@ -7,7 +7,7 @@ what the activities would do at the ledger and at the provider is the test's wor
 import asyncio
 import contextlib
 import itertools
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +28,7 @@ from devstack.processes import wait_until
 from ingest.starter import Starter
 from recharge import contract, limits
 from recharge.contract import (
+    AnswerTask,
     Decision,
     DecisionReply,
     Finding,
@@ -282,6 +283,12 @@ class Stage:
             assert isinstance(answer, Finding)
             return answer
 
+        @activity.defn(name=contract.AWAIT_ANSWER_ACTIVITY)
+        async def await_answer(task: AnswerTask) -> Finding:
+            answer = await self._runs[task.record.workflow_id].answer(contract.AWAIT_ANSWER_ACTIVITY, task)
+            assert isinstance(answer, Finding)
+            return answer
+
         @activity.defn(name=contract.LOOK_UP_ACTIVITY)
         async def look_up(task: LookUpTask) -> Finding:
             script = LOOK_ONCE if task.once else contract.LOOK_UP_ACTIVITY
@@ -305,7 +312,7 @@ class Stage:
                 run.plays(contract.HOLD_ACTIVITY, None)
             await run.answer(contract.HOLD_ACTIVITY, task)
 
-        return [recharge, look_up, record_result, hold]
+        return [recharge, await_answer, look_up, record_result, hold]
 
 
 def result_of(task: ResultTask) -> RechargeResult:
@@ -325,3 +332,9 @@ async def replay(history: WorkflowHistory, workflow: type = RechargeWorkflow) ->
 def event_names(history: WorkflowHistory) -> list[str]:
     """The kinds of a history's events, in their order."""
     return [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
+
+
+def started_activities(history: WorkflowHistory) -> Counter[str]:
+    """How often each regular activity was started."""
+    names = [event.activity_task_scheduled_event_attributes.activity_type.name for event in history.events]
+    return Counter(name for name in names if name)

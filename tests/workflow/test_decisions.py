@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from devstack.processes import wait_until
 from recharge import contract
 from recharge.contract import (
+    AWAIT_ANSWER_ACTIVITY,
     ERROR_FINGERPRINT_MISMATCH,
     HOLD_ACTIVITY,
     LOOK_UP_ACTIVITY,
@@ -26,7 +27,7 @@ from recharge.contract import (
     RecordInput,
 )
 from recharge.outcome import Action, ResolvedBy, State
-from tests.workflow.stage import LOOK_ONCE, TIMEOUT_S, Call, Stage, event_names, held, not_answered, replay
+from tests.workflow.stage import LOOK_ONCE, TIMEOUT_S, Call, Run, Stage, event_names, held, not_answered, replay
 from tests.workflow.test_story import (
     CHARGED,
     IN_DOUBT,
@@ -34,9 +35,11 @@ from tests.workflow.test_story import (
     NOT_CHARGED,
     PENDING,
     RETRYING,
+    UNDER_WAY,
     again,
     assert_ended,
     assert_tells,
+    awaited,
     first,
     looked,
     written,
@@ -54,6 +57,13 @@ def decision(action: Action) -> Decision:
 
 def read_once(of: RecordInput) -> Call:
     return Call(LOOK_UP_ACTIVITY, LookUpTask(of, once=True), 1)
+
+
+async def until_accepted(run: Run) -> None:
+    async def accepted() -> bool:
+        return "WORKFLOW_EXECUTION_UPDATE_ACCEPTED" in event_names(await run.history())
+
+    await wait_until(accepted, TIMEOUT_S, "the workflow has heard of the decision", interval_s=0.05)
 
 
 def put_on_hold(of: RecordInput) -> Call:
@@ -221,6 +231,36 @@ async def test_a_hold_in_the_middle_of_a_call_takes_effect_after_it(
     hold = [put_on_hold(topup)] if way == "cancel" else []
     calls = [first(topup), *hold, read_once(topup), looked(topup), read_once(topup), written(topup, BY_PERSON)]
     await assert_ended(run, BY_PERSON, calls, events_max=42)
+
+
+@pytest.mark.parametrize("way", ["cancel", "update"])
+@pytest.mark.parametrize("found", [CHARGED, RETRYING, IN_DOUBT], ids=["charged", "retrying", "in_doubt"])
+async def test_a_hold_in_the_middle_of_a_slow_call_takes_effect_after_it(
+    stage: Stage, topup: RecordInput, found: Finding, way: str
+) -> None:
+    following = held(found)
+    script: dict[str, list[object]] = {RECHARGE_ACTIVITY: [UNDER_WAY], AWAIT_ANSWER_ACTIVITY: [following]}
+    run = await stage.start(topup, script | {LOOK_ONCE: [HELD, BY_PERSON], LOOK_UP_ACTIVITY: [held(HELD)]})
+    await run.until_called(AWAIT_ANSWER_ACTIVITY)
+    deciding = asyncio.create_task(run.decide(decision(Action.HOLD))) if way == "update" else None
+    if deciding is None:
+        await run.handle.cancel()
+    else:
+        await until_accepted(run)
+    assert run.calls == [first(topup), awaited(topup)]
+    following.gate.set()
+    if found is CHARGED:
+        assert deciding is None or (await deciding).state is State.SUCCEEDED
+        await assert_ended(run, CHARGED, [first(topup), awaited(topup), written(topup, CHARGED)], events_max=25)
+        return
+    if deciding is not None:
+        assert (await deciding).state is State.HELD
+    await run.until_called(LOOK_UP_ACTIVITY, 2)
+    await assert_tells(run, State.HELD)
+    assert (await run.decide(decision(Action.CHARGED))).state is State.SUCCEEDED
+    hold = [put_on_hold(topup)] if way == "cancel" else []
+    calls = [first(topup), awaited(topup), *hold, read_once(topup), looked(topup), read_once(topup)]
+    await assert_ended(run, BY_PERSON, [*calls, written(topup, BY_PERSON)], events_max=50)
 
 
 @pytest.mark.parametrize("where", ["in_the_first_pause", "between_retries"])

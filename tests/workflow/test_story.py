@@ -9,10 +9,12 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from ingest.starter_words import FingerprintMismatch
 from recharge import contract, limits
 from recharge.contract import (
+    AWAIT_ANSWER_ACTIVITY,
     ERROR_FINGERPRINT_MISMATCH,
     LOOK_UP_ACTIVITY,
     RECHARGE_ACTIVITY,
     RECORD_RESULT_ACTIVITY,
+    AnswerTask,
     Finding,
     LookUpTask,
     RechargeResult,
@@ -38,6 +40,8 @@ LOOKED_UP_REFUSED = Finding(State.REJECTED, "the look-up says so", 1, None, "ref
 
 NO_ROOM = Finding(State.SENDING, "it is sent by the task queue")
 
+UNDER_WAY = Finding(State.SENDING, "the provider has not answered yet", is_under_way=True)
+
 NUMBERS = ("600111222", "600333444")
 
 
@@ -47,6 +51,10 @@ def first(of: RecordInput) -> Call:
 
 def again(of: RecordInput, attempt: int = 1) -> Call:
     return Call(RECHARGE_ACTIVITY, RechargeTask(of, first=False), attempt)
+
+
+def awaited(of: RecordInput, attempt: int = 1) -> Call:
+    return Call(AWAIT_ANSWER_ACTIVITY, AnswerTask(of), attempt)
 
 
 def looked(of: RecordInput, attempt: int = 1) -> Call:
@@ -200,6 +208,45 @@ async def test_a_lost_worker_is_noticed_by_its_missing_heartbeats_and_the_ledger
     asked.gate.set()
     calls = [first(topup), first(topup), again(topup), looked(topup), written(topup, LOOKED_UP)]
     await assert_ended(run, LOOKED_UP, calls, events_max=34)
+
+
+async def test_a_slow_call_leaves_its_workflow_task_and_is_followed_where_everybody_sees_it(
+    stage: Stage, topup: RecordInput
+) -> None:
+    answered = held(CHARGED)
+    run = await stage.start(topup, {RECHARGE_ACTIVITY: [UNDER_WAY], AWAIT_ANSWER_ACTIVITY: [answered]})
+    await run.until_called(AWAIT_ANSWER_ACTIVITY)
+    assert (await run.described()).typed_search_attributes[contract.STATUS] == State.SENDING
+    details = await run.details()
+    assert "Its answer is awaited below" in details
+    assert "the provider has not answered yet" in details
+    answered.gate.set()
+    await assert_ended(run, CHARGED, [first(topup), awaited(topup), written(topup, CHARGED)], events_max=17)
+
+
+async def test_a_slow_call_that_carried_nothing_out_is_sent_again_after_the_pause(
+    stage: Stage, topup: RecordInput
+) -> None:
+    run = await stage.start(topup, {RECHARGE_ACTIVITY: [UNDER_WAY, CHARGED], AWAIT_ANSWER_ACTIVITY: [RETRYING]})
+    calls = [first(topup), awaited(topup), again(topup), written(topup, CHARGED)]
+    await assert_ended(run, CHARGED, calls, events_max=32)
+    assert "TIMER_FIRED" in event_names(await run.history())
+
+
+async def test_a_slow_call_whose_worker_is_lost_is_followed_by_another_and_never_made_again(
+    stage: Stage, topup: RecordInput
+) -> None:
+    lost = held(CHARGED, beats=False)
+    script: dict[str, list[object]] = {
+        RECHARGE_ACTIVITY: [UNDER_WAY],
+        AWAIT_ANSWER_ACTIVITY: [lost, IN_DOUBT],
+        LOOK_UP_ACTIVITY: [LOOKED_UP],
+    }
+    run = await stage.start(topup, script)
+    await run.until_called(AWAIT_ANSWER_ACTIVITY, 2)
+    lost.gate.set()
+    calls = [first(topup), awaited(topup), awaited(topup, 2), looked(topup), written(topup, LOOKED_UP)]
+    await assert_ended(run, LOOKED_UP, calls, events_max=25)
 
 
 @pytest.mark.parametrize("doubt", [IN_DOUBT, PENDING], ids=["in_doubt", "pending"])
