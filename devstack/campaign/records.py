@@ -9,11 +9,13 @@ AT_ONCE_CHARGED: Final = "charge+ok"
 
 PROVIDER_BEHAVIOURS: Final = (
     # Charged.
-    "charge+empty", "charge+no_content", "delay:1+charge+ok",
+    "charge+empty", "charge+no_content", "delay:1+charge+ok", "delay:2+charge+ok", "charge+delay:2+ok",
     # Refused.
     "refuse+ok", "status:400", "status:402", "status:404", "status:405", "status:410", "status:418", "status:422",
+    "delay:2+status:422",
     # Turned away: nothing was carried out, so it may be sent again.
     "status:401", "status:403", "status:407", "status:429", "retry_after:1+status:429", "retry_after_date:1+status:429",
+    "delay:2+status:429",
     # Accepted, with the final answer later.
     "accept:1+accepted", "accept:2+status:200", "accept_then_refuse:1+accepted",
     # Nobody on this side can know: it was carried out.
