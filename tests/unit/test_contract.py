@@ -10,6 +10,7 @@ from temporalio.converter import DataConverter, PayloadConverter
 
 from recharge import contract
 from recharge.contract import (
+    AnswerTask,
     Decision,
     DecisionReply,
     Finding,
@@ -57,12 +58,15 @@ FINDINGS = st.builds(
     reason=st.none() | TEXT,
     provider_reference=st.none() | TEXT,
     retry_after_s=st.none() | FLOAT,
+    is_recorded=st.booleans(),
+    is_under_way=st.booleans(),
 )
 PAYLOADS = {
     Position: st.builds(Position, TEXT, TEXT, st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1)),
     Transfer: TRANSFERS,
     RecordInput: RECORDS,
     RechargeTask: st.builds(RechargeTask, RECORDS, st.booleans()),
+    AnswerTask: st.builds(AnswerTask, RECORDS),
     LookUpTask: st.builds(LookUpTask, RECORDS, st.booleans()),
     HoldTask: st.builds(HoldTask, RECORDS, TEXT, TEXT),
     Decision: st.builds(Decision, st.sampled_from(Action), TEXT, TEXT),
