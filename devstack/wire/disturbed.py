@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from devstack.wire.framing import Message
-from devstack.wire.proxy import Hop, Link, Wire
+from devstack.wire.link import Link
+from devstack.wire.proxy import Hop, Wire
 
 
 class DisturbedWire(Wire):

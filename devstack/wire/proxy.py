@@ -6,9 +6,6 @@ boundary, and nothing moves while the action runs.
 """
 
 import asyncio
-import contextlib
-import socket
-import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -19,11 +16,10 @@ from typing import Final, Self, assert_never
 from devstack.errors import DevstackError
 from devstack.ports import release_port, reserve_port
 from devstack.wire.framing import Cutter, FramingError, Http2Cutter, Message, MySQLCutter, TlsCutter
+from devstack.wire.link import Link, reset
 from devstack.wire.opened import Opened
 
 _READ_BYTES: Final = 64 * 1024
-_RESET_WHEN_CLOSED: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER of zero seconds: what one side did by a reset must not look like an orderly end to the other."""
 
 
 class Hop(StrEnum):
@@ -65,29 +61,6 @@ class _Trap:
     boundary: Boundary
     action: Action
     sprung: "asyncio.Future[None]"
-
-
-class Link:
-    """One connection of the service, and the one to the server behind it."""
-
-    def __init__(self, hop: Hop, *writers: asyncio.StreamWriter) -> None:
-        self.hop = hop
-        self.is_muted = False
-        self.is_cut = False
-        self._writers = writers
-
-    def cut(self) -> None:
-        """End both connections; what was passed on before is still delivered."""
-        self.is_cut = True
-        for writer in self._writers:
-            writer.close()
-
-    async def close(self) -> None:
-        """End both connections and wait until they have ended."""
-        self.cut()
-        for writer in self._writers:
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
 
 class Wire:
@@ -199,7 +172,7 @@ class Wire:
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._servers[hop], **tls)
         except OSError:
-            _reset(writer)
+            reset(writer)
             return
         if self._opens_at is hop:
             self._opens_at, self._is_counting = None, True
@@ -240,7 +213,7 @@ class Wire:
                 else:  # TLS knows no half of an end
                     writer.close()
         except OSError:
-            _reset(writer)
+            reset(writer)
 
     async def _portion(self, link: Link, message: Message, *, is_answer: bool) -> bytes:
         """What is passed on of a message: all of it or nothing. `is_answer` tells that it comes from the server."""
@@ -304,16 +277,6 @@ def _cutters(hop: Hop) -> tuple[Cutter, Cutter]:
             return Http2Cutter(is_client=True), Http2Cutter(is_client=False)
         case _:
             assert_never(hop)
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection as its other half ended: by a reset."""
-    # A connection with TLS that has ended has no socket any more, and asking for it raises an error of asyncio's own.
-    if not writer.is_closing():
-        connection = writer.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
-    writer.transport.abort()
 
 
 def _first(problems: BaseExceptionGroup[FramingError]) -> FramingError:
