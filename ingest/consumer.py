@@ -199,9 +199,7 @@ class Membership:
         self._one_by_one = False
         for partition in partitions:
             partition.read_no_more(StopReason.UNREADABLE)
-            unreadable = kafka_words.unreadable(
-                self._kafka.topic, partition.number, partition.progress.position, problem
-            )
+            unreadable = kafka_words.unreadable(self._kafka, partition.number, partition.progress.position, problem)
             _log.error("partition stands still", partition=partition.number, problem=str(unreadable))
 
     # --- Carrying out -------------------------------------------------------------------------------------------------

@@ -183,12 +183,13 @@ def offset_gone(kafka: KafkaSettings, partition: int, offset: int, earliest: int
     )
 
 
-def unreadable(topic: str, partition: int, offset: int, problem: RecordsUnreadable) -> PartitionProblem:
+def unreadable(kafka: KafkaSettings, partition: int, offset: int, problem: RecordsUnreadable) -> PartitionProblem:
     """A record breaks Kafka's own format."""
     return PartitionProblem(
         partition,
-        f"Partition {partition} of {topic!r} stands still at offset {offset}: {problem} A producer with a codec "
-        "or headers that this service does not know wrote it; nothing beyond it is read until that is resolved.",
+        f"Partition {partition} of {kafka.topic!r} stands still at offset {offset}: {problem} A producer with a codec "
+        "or headers that this service does not know wrote it; nothing beyond it is read until that is resolved. To give it up, type "
+        f"`recharge accept-gap {partition}:{offset}-{offset} --by WHO --note WHY`, which tells how to go on behind it.",
     )
 
 

@@ -1,4 +1,5 @@
-"""`recharge accept-gap`: a person writes down that offsets are lost, which Kafka deleted before their records were carried out.
+"""`recharge accept-gap`: a person writes down that offsets are lost, which Kafka deleted before their records were carried out, or whose
+records break Kafka's own format, so that nobody can read them.
 
 It records the decision, for the audit and for those who ask later, and moves nothing: the group's offset is moved by Kafka's own tool
 while the group is stopped.
@@ -9,7 +10,7 @@ import re
 from temporalio.client import Client
 
 from activities.ledger import AcceptedGap, Gap, Gaps, OpenInGap
-from ingest.kafka import Cluster, Edge
+from ingest.kafka import Cluster, Edge, TopicScan, UnreadableRecord
 from ingest.kafka_words import move_group
 from operations.errors import Refused
 from operations.references import ReferenceProblem
@@ -64,7 +65,7 @@ class Acceptor:
             LedgerError, KafkaProblem, RPCError: a server could not be asked; nothing is written then.
         """
         earliest, committed = await self._edges(gap)
-        if gap.last >= earliest:
+        if gap.last >= earliest and not await self._is_unreadable(gap):
             raise Refused(_not_lost(gap, earliest))
         started = await _started(self._client, gap)
         if started is not None:
@@ -84,6 +85,20 @@ class Acceptor:
                 raise Refused(f"the gap {gap} of {gap.topic} was accepted already, {said}")
             case None:
                 return _accepted(self._kafka, gap, earliest, committed)
+
+    async def _is_unreadable(self, gap: Gap) -> bool:
+        """Whether all that the topic still holds of a gap are records that cannot be taken apart."""
+        async with TopicScan(self._kafka, gap.topic) as scan:
+            if gap.last >= scan.spans[gap.partition].end:
+                return False
+            found = False
+            async for each in scan.records(gap.partition, since=gap.first):
+                if each.offset > gap.last:
+                    break
+                if not isinstance(each, UnreadableRecord):
+                    return False
+                found = True
+            return found
 
     async def _edges(self, gap: Gap) -> tuple[int, int | None]:
         """The first offset that the topic still holds, and the group's committed one, where it has one."""

@@ -22,7 +22,8 @@ from operations.telling import Discretion
 from tests.conftest import SiteMaker
 from tests.support.intake import FINAL_TIMEOUT_S, some_started
 from tests.support.records import record, value
-from tests.support.service import Service, stopped, until_logged
+from tests.support.service import Service, logged_by, stopped, until_logged
+from tests.support.unreadable import produce_unreadable
 
 
 @pytest.fixture
@@ -102,6 +103,33 @@ async def test_what_is_not_lost_or_not_final_is_refused_and_nothing_is_written(s
     said = await acceptor.accept(gap, by="ann", note="retention")
     assert "2 to 3 are gone, too, and not accepted" in said
     assert await accepted(service, ledger) == [(0, 1, 1, "ann", "retention")]
+
+
+async def test_what_nobody_can_read_is_given_up_and_nothing_beside_it(service: Service, ledger: Gaps) -> None:
+    kafka = service.settings().kafka
+    await service.send(1, value(requestId="before"))
+    await produce_unreadable(service, 1, behind=1)
+    await service.send(1, value(requestId="behind"))
+    acceptor = gaps.Acceptor(ledger, kafka, service.client, Discretion(mask=mask_text))
+    for first, last in ((0, 1), (2, 3), (1, 3), (2, 4), (0, 9)):
+        with pytest.raises(Refused, match="not lost"):
+            await acceptor.accept(Gap(kafka.source, kafka.topic, 1, first, last), by="ann", note="broken")
+    running = service.site.spawn("run")
+    await until_logged(running, "partition stands still", partition=1)
+    (line,) = logged_by(running, "partition stands still", partition=1)
+    assert "`recharge accept-gap 1:1-1 --by WHO --note WHY`" in line["problem"]
+    await service.until_states({(1, 0): "succeeded"})
+    await stopped([running])
+    status, said = await told(service, "1:1-2", "--by", "ann", "--note", "broken headers")
+    assert status == 0, said
+    assert f"--topic {kafka.topic}:1 --reset-offsets --to-offset 3 --execute" in said
+    await service.move_group({0: 4, 1: 3})
+    running = service.site.spawn("run")
+    await service.until_drained()
+    await stopped([running])
+    assert (await service.states())[1, 3] == "succeeded"
+    await told(service, "0:0-3", "--by", "ann", "--note", "never ours")
+    assert await audited(service) == (0, [])
 
 
 async def test_a_gap_is_accepted_once_and_the_partition_goes_on_when_the_group_is_moved(
