@@ -74,6 +74,7 @@ SCENARIOS: Final = (
     Scenario("retried", ("status:429", "charge+ok"), _SUCCEEDED),
     Scenario("invalid", (), Expected("invalid", charges=0, has_letter=True), is_readable=False),
     Scenario("resolved", ("charge+status:500",), _SUCCEEDED, can_look_up=False),
+    Scenario("slow", ("charge+delay:2.5+ok",), _SUCCEEDED, timeout_s=5),
 )
 """Charged at once; answered 500 and then looked up; refused for good; turned away once and sent again; not readable; answered 500 and then
-resolved by a person."""
+resolved by a person; charged, and answered so late that the call leaves its workflow task."""

@@ -14,6 +14,8 @@ _TLS_TYPES: Final = range(20, 25)
 _TLS_RECORD_BYTES_MAX: Final = 2**14 + 2048
 
 _MYSQL_HEADER_BYTES: Final = 4
+_MYSQL_ERROR: Final = 0xFF
+"""The first byte behind an error's header."""
 _MYSQL_FIRST_PACKET_BYTES_MAX: Final = 2**16
 
 _HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -85,14 +87,17 @@ class TlsCutter(Cutter):
 
 
 class MySQLCutter(TlsCutter):
-    """A connection of MySQL's: each side sends one packet in clear (its greeting, the wish for TLS), then TLS records."""
+    """A connection of MySQL's: each side sends one packet in clear (its greeting, the wish for TLS), then TLS records.
+
+    A server that waits in vain for the TLS says so, in clear: an error of a code, a state and a sentence, whose size has two bytes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._is_tls = False
 
     def _size_bytes(self, buffer: bytearray) -> int | None:
-        if self._is_tls:
+        if self._is_tls and not _is_mysql_error(buffer):
             return super()._size_bytes(buffer)
         if len(buffer) < _MYSQL_HEADER_BYTES:
             return None
@@ -104,6 +109,11 @@ class MySQLCutter(TlsCutter):
     def _is_counted(self, raw: bytes) -> bool:
         self._is_tls = True
         return super()._is_counted(raw)
+
+
+def _is_mysql_error(buffer: bytearray) -> bool:
+    """Whether this is MySQL's error in clear; the third byte of a TLS record is part of its version, and never 0."""
+    return len(buffer) > _MYSQL_HEADER_BYTES and buffer[2] == 0 and buffer[_MYSQL_HEADER_BYTES] == _MYSQL_ERROR
 
 
 class Http2Cutter(Cutter):

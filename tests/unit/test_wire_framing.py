@@ -45,6 +45,15 @@ def test_mysql_is_one_packet_of_its_own_and_then_tls(first: bytes, records: list
     assert cut(MySQLCutter(), first + b"".join(records), places) == [(each, True) for each in [first, *records]]
 
 
+@given(mysql_packets, st.lists(tls_records), st.lists(st.integers(min_value=0)))
+def test_mysql_may_end_with_an_error_in_clear(first: bytes, records: list[bytes], places: list[int]) -> None:
+    sentence = b"Got an error reading communication packets"
+    error = b"\x33\0\0\1\xff\x86\x04#08S01" + sentence
+    assert cut(MySQLCutter(), first + b"".join(records) + error, places) == [
+        (each, True) for each in [first, *records, error]
+    ]
+
+
 @given(st.lists(http2_frames), st.lists(st.integers(min_value=0)))
 def test_of_a_client_of_http2_the_data_that_holds_something_is_counted(frames: list[bytes], places: list[int]) -> None:
     expected = [(PREFACE, False), *((frame, frame[3] == 0 and len(frame) > 9) for frame in frames)]
