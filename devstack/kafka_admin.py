@@ -66,6 +66,7 @@ class KafkaAdmin:
         """
         wanted = [NewTopic(name, partitions[name], 1, topic_configs=dict(config)) for name, config in configs.items()]
         async with self._admin() as admin:
+            await _know_controller(admin)
             response = await admin.create_topics(wanted, timeout_ms=_TIMEOUT_MS)
             for name, error_code, message in response.topic_errors:
                 if error_code not in (0, TopicAlreadyExistsError.errno):
@@ -105,6 +106,7 @@ class KafkaAdmin:
     async def ask_controller(self, request: Request) -> Response:
         """Send a message for which aiokafka's client has no method."""
         async with self._admin() as admin:
+            await _know_controller(admin)
             return await admin._send_to_controller(request)  # noqa: SLF001 - only the messages are public
 
     async def end_offsets(self, topic: str) -> dict[int, int]:
@@ -184,6 +186,14 @@ async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
             return await ask()
         except _PASSING_ERRORS:
             await asyncio.sleep(_POLL_INTERVAL_S)
+
+
+async def _know_controller(admin: AIOKafkaAdminClient) -> None:
+    """Wait until the broker names its controller: it names none for a moment after its start, and aiokafka takes that for an object."""
+    client = admin._client  # noqa: SLF001 - there is no other way to ask
+    while client.cluster.controller is None:
+        await client.force_metadata_update()
+        await asyncio.sleep(_POLL_INTERVAL_S)
 
 
 async def _have_leaders(admin: AIOKafkaAdminClient, topics: list[str]) -> bool:
