@@ -103,6 +103,14 @@ CALLING: Final = (
         NOTHING,
         "tests/unit/test_calls.py::test_a_call_whose_caller_was_cancelled_goes_on_and_is_awaited",
     ),
+    quick(
+        "call-is-shared",
+        "a call runs to its end",
+        "who asks for a record whose call is under way in this process finds it in doubt",
+        "activities.calls.CallsInFlight.under_way",
+        NOTHING,
+        "tests/unit/test_calls.py::test_whoever_asks_for_a_record_whose_call_is_under_way_gets_that_call_and_no_second_one",
+    ),
     slow(
         "answer-is-kept",
         "a call runs to its end",
