@@ -405,6 +405,9 @@ Kafka itself refuses a record that is an hour ahead, where nobody has changed me
 AUDIT_WORKFLOWS_PAGE = 1000
 """Workflows of one page of Temporal's list: its own usual maximum."""
 
+AUDIT_PAGE_TIMEOUT_S = 60.0
+"""One such page. A visibility store that is written to all the time may take longer than other answers, and an audit is in no hurry."""
+
 STATEMENT_BYTES_MAX = 4096 * MIB
 """The longest statement that is fetched. A charge is a line of about 120 bytes, so this is some 30 million of them."""
 

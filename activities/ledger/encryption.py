@@ -8,13 +8,13 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
-import aiomysql
 from pymysql.constants import CLIENT
 
+from activities.ledger.driver import Connection, opened
 from activities.ledger.errors import LedgerUnfit
 
 
-class _EncryptedConnection(aiomysql.Connection):  # type: ignore[misc]  # the driver has no types
+class _EncryptedConnection(Connection):
     """The driver's connection, which sends nothing to a server that offers no TLS."""
 
     async def _request_authentication(self) -> None:
@@ -30,11 +30,9 @@ def refuse_without_tls(capabilities: int, where: str) -> None:
         )
 
 
-async def connect_encrypted(*args: Any, **kwargs: Any) -> aiomysql.Connection:  # noqa: ANN401  # the driver's own arguments
+async def connect_encrypted(*args: Any, **kwargs: Any) -> Connection:  # noqa: ANN401  # the driver's own arguments
     """Open a connection that is encrypted. Raises LedgerUnfit where the server offers no TLS."""
-    connection = _EncryptedConnection(*args, **kwargs)
-    await connection._connect()  # noqa: SLF001  # what the driver's own `connect` does with its own class
-    return connection
+    return await opened(_EncryptedConnection(*args, **kwargs))
 
 
 def tls_context(query: Mapping[str, str]) -> ssl.SSLContext | None:

@@ -15,6 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from activities.ledger import fitness
 from activities.ledger.batch import Unusual
+from activities.ledger.driver import connect
 from activities.ledger.encryption import connect_encrypted, refuse_plaintext, tls_context, untrusted
 from activities.ledger.errors import LedgerContradiction, LedgerError, LedgerNotMigrated, LedgerUnavailable, LedgerUnfit
 from recharge import instruments, limits, telemetry, tracing
@@ -68,6 +69,7 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
         "connect_timeout": limits.LEDGER_CONNECT_TIMEOUT_S,
         "charset": "utf8mb4",
         "init_command": _session(),
+        "async_creator_fn": connect,
     }
     tls = tls_context(query)
     if tls is not None:

@@ -26,6 +26,7 @@ from recharge.contract import (
 )
 
 _RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
+_PAGE_TIMEOUT = timedelta(seconds=limits.AUDIT_PAGE_TIMEOUT_S)
 _PREFIX = "WORKFLOW_EXECUTION_STATUS_"
 _POSITION = re.compile(r"(?P<partition>[0-9]{1,10}):(?P<offset>[0-9]{1,18})")
 
@@ -74,7 +75,7 @@ class TemporalBook:
                 query=query,
             )
             answer = await self._client.workflow_service.list_workflow_executions(
-                request, retry=True, timeout=_RPC_TIMEOUT
+                request, retry=True, timeout=_PAGE_TIMEOUT
             )
             lines = [await self._line(execution) for execution in answer.executions]
             yield [line for line in lines if line is not None]

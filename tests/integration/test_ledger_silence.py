@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.engine import LedgerEngine, make_engine
 from activities.migrations import migrate
+from devstack.processes import wait_until
+from devstack.stack import Devstack
 from recharge import limits
 from tests.conftest import SiteMaker
 
@@ -43,6 +45,31 @@ async def test_a_transaction_whose_client_has_fallen_silent_gives_its_locks_back
     await connection.invalidate()
     await silent.dispose()
     await ledger.close()
+
+
+async def test_a_connection_that_mysql_has_ended_is_closed_without_an_error_in_the_log(
+    url: str, stack: Devstack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "LEDGER_SILENCE_S", 1)
+    monkeypatch.setattr(limits, "LEDGER_IDLE_S_MAX", 0.5)
+    ledger = LedgerEngine(url)
+
+    async def who(connection: AsyncConnection) -> int:
+        return int((await connection.execute(WHO)).scalar_one())
+
+    async def until_ended(number: int) -> None:
+        async def is_gone() -> bool:
+            return not await stack.mysql.execute("SELECT 1 FROM performance_schema.processlist WHERE id = %s", [number])
+
+        await wait_until(is_gone, 20, f"MySQL has ended connection {number}", interval_s=0.1)
+
+    first = await ledger.transact(who)
+    await until_ended(first)
+    second = await ledger.transact(who)
+    assert second != first
+    await until_ended(second)
+    await ledger.close()
+    assert caplog.records == []
 
 
 async def test_a_connection_that_mysql_may_have_ended_is_replaced_before_it_is_used(
