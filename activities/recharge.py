@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 from temporalio import activity
@@ -71,7 +72,7 @@ class Recharge:
             call = self._calls.start(task.record, self._carry_out(task.record, deadline_s))
         try:
             async with heartbeats():
-                finding = await _ended(call, limits.LOCAL_CALL_S_MAX if is_local else None)
+                finding = await _ended(call, _left_s() if is_local else None)
         except LedgerError as error:
             raise from_ledger(error) from error
         if finding is None:
@@ -155,6 +156,12 @@ class Recharge:
                     error=str(error),
                 )
                 await asyncio.sleep(delay_s)
+
+
+def _left_s() -> float:
+    """How long a local activity may wait in its workflow task. What it waited for this process to begin it is gone from that."""
+    waited_s = (datetime.now(UTC) - activity.info().scheduled_time).total_seconds()
+    return limits.LOCAL_CALL_S_MAX - min(max(waited_s, 0.0), limits.LOCAL_CALL_S_MAX)
 
 
 async def _ended(call: asyncio.Task[Finding], within_s: float | None) -> Finding | None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from temporalio.client import Client, WorkflowHistory
@@ -101,8 +103,10 @@ async def test_whoever_follows_a_slow_call_learns_its_end_and_no_doubt_before(  
     calls = CallsInFlight()
     sender = Recharge(ledger, provider_of(service.site), calls, timeout_s=20.0, local_calls_max=1)
     local = ActivityEnvironment()
-    local.info = dataclasses.replace(local.info, is_local=True)
+    local.info = dataclasses.replace(local.info, is_local=True, scheduled_time=datetime.now(UTC))
+    began_s = time.monotonic()
     let_go = await local.run(sender.recharge, RechargeTask(one, first=True))
+    assert time.monotonic() - began_s > limits.LOCAL_CALL_S_MAX / 2, "it let the call go before its time"
     assert let_go.is_under_way
     assert let_go.state is State.SENDING
     assert len(calls) == 1
