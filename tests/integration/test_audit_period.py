@@ -57,24 +57,39 @@ class Year:
         finally:
             await producer.stop()
         await self._corner.move_group({0: RECORDS})
-        for number in range(RECORDS):
-            await self._write_row(number)
-
-    async def _write_row(self, number: int) -> None:
-        at_ms = int(at(number).timestamp() * 1000)
-        fingerprint = record.fingerprint(b"key", value(), at_ms)
-        begun_at, final_at = (f"{at(number) + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}" for seconds in (1, 3))
-        workflow_id = self.workflow_id(number)
+        rows, attempts = zip(*map(self._row_and_attempt, range(RECORDS)), strict=True)
         await self.change(
             "INSERT INTO {0}.recharges (source, topic, partition_id, record_offset, workflow_id, state, fingerprint, content_digest, "
             "ordering, account_donor, amount, resolved_by, raw_key, size_bytes, record_timestamp_ms, begun, created_at, updated_at, "
-            f"final_at) VALUES ('{self._corner.site.source}', '{self._corner.site.topic}', 0, {number}, '{workflow_id}', 'succeeded', "
-            f"'{fingerprint}', '{number:064}', 'account', '{number:010}', 10.50, 'answer', 'key', 9, {at_ms}, 1, '{begun_at}', "
-            f"'{final_at}', '{final_at}')"
+            f"final_at) VALUES {', '.join(rows)}"
         )
         await self.change(
             "INSERT INTO {0}.recharge_attempts (workflow_id, number, token, opened_at, deadline_at, closed_at, outcome) "
-            f"VALUES ('{workflow_id}', 1, '{number:032}', '{begun_at}', '{begun_at}', '{begun_at}', 'charged')"
+            f"VALUES {', '.join(attempts)}"
+        )
+
+    def _row_and_attempt(self, number: int) -> tuple[str, str]:
+        at_ms = int(at(number).timestamp() * 1000)
+        fingerprint = record.fingerprint(b"key", value(), at_ms)
+        begun_at, final_at = (f"{at(number) + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}" for seconds in (1, 3))
+        source, topic, workflow_id = self._corner.site.source, self._corner.site.topic, self.workflow_id(number)
+        row = (
+            source,
+            topic,
+            0,
+            number,
+            workflow_id,
+            "succeeded",
+            fingerprint,
+            f"{number:064}",
+            "account",
+            f"{number:010}",
+            10.5,
+        )
+        # Python writes tuples of texts and numbers as MySQL reads them.
+        return (
+            str((*row, "answer", "key", 9, at_ms, 1, begun_at, final_at, final_at)),
+            str((workflow_id, 1, f"{number:032}", begun_at, begun_at, begun_at, "charged")),
         )
 
     async def change(self, statement: str) -> None:

@@ -162,7 +162,7 @@ async def test_after_a_restart_a_record_blocks_for_as_long_as_its_workflow_is_op
     def blocked_s() -> float:
         return sum(each.blocked_s for each in ingester.standing.partitions)
 
-    await wait_until(lambda: age_s() > 5, FINAL_TIMEOUT_S, "the record has blocked for a while")
+    await wait_until(lambda: age_s() > 2, FINAL_TIMEOUT_S, "the record has blocked for a while")
     stop = asyncio.Event()
     ingester = intake(corner.client, corner.settings(), beginnings=None)
     running = asyncio.create_task(ingester.run(stop))
