@@ -55,6 +55,8 @@ class PartitionStatus:
     """Why nothing of it is read until a person does something, and what; None where Kafka holds the record at the commit offset."""
     final_distance: int | None = None
     """Offsets from the commit offset to the highest final record; None where the ledger could not be asked."""
+    final_s: float | None = None
+    """For how long the record at the commit offset has been final, where it is and nobody has committed that."""
 
     @property
     def is_at_final_distance(self) -> bool:
@@ -127,9 +129,11 @@ async def gather(
             blocker = _blocker(workflow_id, standing.get(each.partition), runs.get(workflow_id))
         lag = max(0, each.end - each.next_offset)
         gone = _gone(kafka, each) if blocker is None else None
+        at = standing.get(each.partition)
+        final_s = None if blocker is not None or at is None else at.final_s
         distance = distances.get(each.partition)
         status.partitions.append(
-            PartitionStatus(each.partition, each.committed, each.end, lag, blocker, gone, distance)
+            PartitionStatus(each.partition, each.committed, each.end, lag, blocker, gone, distance, final_s)
         )
     return status
 
@@ -291,6 +295,7 @@ def _partition(each: PartitionStatus) -> dict[str, Json]:
         "blocked_s": None if blocker is None or blocker.age_s is None else round(blocker.age_s, 3),
         "stands_still": each.stands_still,
         "final_distance": each.final_distance,
+        "final_s": None if each.final_s is None else round(each.final_s, 3),
         "is_at_final_distance": each.is_at_final_distance,
         "blocked_workflow": None if blocker is None or blocker.run is None else blocker.run.status,
     }

@@ -15,6 +15,7 @@ from operations.pollers import Poller
 from operations.screens import plain, show_list
 from operations.status import PartitionStatus, Status
 from operations.telling import Discretion, age
+from recharge import limits
 from recharge.text import counted, printable
 
 
@@ -137,8 +138,12 @@ def _intake_and_provider(out: Console, status: Status, discretion: Discretion) -
 
 def _blocked(each: PartitionStatus) -> str:
     blocker = each.blocker
+    if blocker is None and each.stands_still is not None:
+        return "it stands still, see below"
     if blocker is None:
-        return "" if each.stands_still is None else "it stands still, see below"
+        if each.final_s is None or each.final_s <= limits.STATUS_UNCOMMITTED_S:
+            return ""
+        return f"final {age(each.final_s)} ago, and not committed: the intake's log says why"
     state = "not begun" if blocker.state is None else blocker.state.value
     since = "" if blocker.age_s is None else f", begun {age(blocker.age_s)} ago"
     ended = (

@@ -348,6 +348,9 @@ STATUS_PART_TIMEOUT_S = 15.0
 """How long `recharge status` waits for what Kafka, the ledger or Temporal has to tell. Each takes a second at most where it is well, and
 whoever asks in an outage needs the others' answers at once."""
 
+STATUS_UNCOMMITTED_S = 30.0
+"""A record that is final is committed within a second or two. One that is not after so long waits for something that the intake knows."""
+
 STATUS_WATCH_S = 2.0
 """How often `recharge status --watch` looks. A look costs a few questions to each server."""
 

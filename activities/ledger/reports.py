@@ -76,10 +76,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one record stands, and how long ago it was started."""
+    """Where one record stands, how long ago it was started, and how long ago it was final, where it is."""
 
     state: State
     age_s: float
+    final_s: float | None = None
 
 
 class Reports(ProviderTrouble, StateCounts):
@@ -131,13 +132,17 @@ class Reports(ProviderTrouble, StateCounts):
                 and_(recharges.c.partition_id == partition, recharges.c.record_offset == offset)
                 for partition, offset in offsets.items()
             ]
-            columns = (recharges.c.partition_id, recharges.c.state, recharges.c.created_at)
+            columns = (recharges.c.partition_id, recharges.c.state, recharges.c.created_at, recharges.c.final_at)
             query = select(*columns).where(recharges.c.source == source, recharges.c.topic == topic, or_(*at))
             rows = (await connection.execute(query)).all()
             now = await read_now(connection)
             return {
-                partition: Standing(State(state), (now - created_at).total_seconds())
-                for partition, state, created_at in rows
+                partition: Standing(
+                    State(state),
+                    (now - created_at).total_seconds(),
+                    None if final_at is None else (now - final_at).total_seconds(),
+                )
+                for partition, state, created_at, final_at in rows
             }
 
         return await self.transact(work)

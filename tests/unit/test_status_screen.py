@@ -83,6 +83,16 @@ def test_a_partition_that_stands_still_says_why_below_the_table() -> None:
     assert told.index(why) > told.index("see below")
 
 
+def test_a_record_that_is_final_and_not_committed_is_told_once_that_is_no_matter_of_a_moment() -> None:
+    status = a_status()
+    status.partitions = [
+        PartitionStatus(number, 5, 7, 2, None, final_s=limits.STATUS_UNCOMMITTED_S + late_s)
+        for number, late_s in enumerate((0, 30))
+    ]
+    assert shown(status, 200).count("and not committed") == 1
+    assert "final 1 min 0 s ago, and not committed: the intake's log says why" in shown(status, 200)
+
+
 def test_what_blocks_is_told_as_not_known_without_the_ledger() -> None:
     status = a_status()
     status.problems["ledger"] = "MySQL gave no answer within 15 s"
