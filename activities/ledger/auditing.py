@@ -4,6 +4,7 @@ Nothing here writes or locks. Each page of rows is read with its attempts, look-
 together was true at one moment.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
@@ -65,17 +66,21 @@ class AuditReader(Orphans):
         return await self.transact(work)
 
     async def rows(self, source: str, topic: str, partition: int, *, first: int = 0) -> AsyncIterator[AuditedRow]:
-        """Every row of one partition from an offset on, in the order of the offsets, read page by page."""
-        last = first - 1
-        while True:
-            page = await self._read(
-                _within(source, topic, partition) & (recharges.c.record_offset > last), count_max=_PAGE_ROWS
-            )
-            for row in page:
-                yield row
-            if len(page) < _PAGE_ROWS:
-                return
-            last = page[-1].offset
+        """Every row of one partition from an offset on, in the order of the offsets. While one page is judged, the next one is read."""
+
+        def reading(behind: int) -> "asyncio.Task[list[AuditedRow]]":
+            which = _within(source, topic, partition) & (recharges.c.record_offset > behind)
+            return asyncio.create_task(self._read(which, count_max=_PAGE_ROWS))
+
+        following = reading(first - 1)
+        try:
+            while page := await following:
+                following = reading(page[-1].offset)
+                for row in page:
+                    yield row
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
 
     async def rows_open_at(
         self, source: str, topic: str, partition: int, offsets: range, at: datetime
