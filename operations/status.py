@@ -123,13 +123,12 @@ async def gather(
     ids = {number: Position(kafka.source, kafka.topic, number, at).workflow_id for number, at in behind.items()}
     runs = await _runs(client, list(ids.values()), status)
     for each in offsets:
-        workflow_id = ids.get(each.partition)
+        workflow_id, at = ids.get(each.partition), standing.get(each.partition)
         blocker = None
         if workflow_id is not None and "ledger" not in status.problems:
-            blocker = _blocker(workflow_id, standing.get(each.partition), runs.get(workflow_id))
+            blocker = _blocker(workflow_id, at, runs.get(workflow_id))
         lag = max(0, each.end - each.next_offset)
         gone = _gone(kafka, each) if blocker is None else None
-        at = standing.get(each.partition)
         final_s = None if blocker is not None or at is None else at.final_s
         distance = distances.get(each.partition)
         status.partitions.append(

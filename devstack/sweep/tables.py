@@ -15,6 +15,7 @@ from devstack.sweep.rig import Fault
 from devstack.sweep.scenarios import SCENARIOS
 from devstack.sweep.service import Part
 from devstack.wire.proxy import Hop
+from recharge.text import counted
 
 _TOLD: Final = re.compile(r"(\w+) by (\w+), attempts: (\d+), ")
 _HEADER: Final = (
@@ -82,7 +83,7 @@ def _ends(met: Iterable[_Line]) -> str:
     ends: Counter[str] = Counter()
     for line in met:
         told = _TOLD.match(line["told"])
-        ends[f"`{told[1]}` by {told[2]}, {told[3]} attempt{'s' * (told[3] != '1')}" if told else line["told"]] += 1
+        ends[f"`{told[1]}` by {told[2]}, {counted(int(told[3]), 'attempt')}" if told else line["told"]] += 1
     return "; ".join(f"{count}: {end}" for end, count in ends.most_common())
 
 

@@ -20,7 +20,7 @@ _REBALANCE_TIMEOUT_S = 15.0
 _FETCH_WAIT_S = 0.1
 """How long a broker holds a fetch that finds nothing. aiokafka has one fetch under way at each broker, and a partition that was just read
 from is only in the next one: so long at most a new record of it lies unseen. Half a second showed in the latency of one record in ten."""
-UNREADABLE = (errors.CorruptRecordException, errors.UnsupportedCodecError, errors.RecordTooLargeError)
+_UNREADABLE = (errors.CorruptRecordException, errors.UnsupportedCodecError, errors.RecordTooLargeError)
 """Of Kafka's errors those that speak of a record. What else is wrong with one is none of Kafka's, such as a name that is no text."""
 _NO_PARTITION = 2**31 - 1
 """A partition that no topic has. aiokafka takes 'none of them' for 'all of them'."""
@@ -147,10 +147,10 @@ class RecordReader:
                 ((at, offset),) = error.args[0].items()
                 raise words.PositionOutOfRange(at.partition, offset) from error
             except Exception as error:
-                if isinstance(error, errors.KafkaError) and not isinstance(error, UNREADABLE):
+                problem = unreadable(error, sorted(partitions))
+                if problem is None:
                     raise
-                why = f"{type(error).__name__}: {error}"
-                raise words.RecordsUnreadable(sorted(partitions), why) from error
+                raise problem from error
         return {at.partition: [as_kafka_record(record) for record in records] for at, records in found.items()}
 
     async def position(self, partition: int) -> int:
@@ -186,6 +186,13 @@ class RecordReader:
                 await self._consumer.commit(named)
             except errors.OffsetMetadataTooLargeError as error:
                 raise words.metadata_too_large() from error
+
+
+def unreadable(error: Exception, partitions: list[int]) -> words.RecordsUnreadable | None:
+    """What an error of reading says of the records; None where it speaks of Kafka and of no record."""
+    if isinstance(error, errors.KafkaError) and not isinstance(error, _UNREADABLE):
+        return None
+    return words.RecordsUnreadable(partitions, f"{type(error).__name__}: {error}")
 
 
 def as_kafka_record(record: ConsumerRecord[bytes | None, bytes | None]) -> KafkaRecord:

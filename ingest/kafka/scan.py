@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from ingest import kafka_words as words
 from ingest.kafka.cluster import Cluster, Edge
 from ingest.kafka.connection import calling, client_arguments, closed_in_time, milliseconds
-from ingest.kafka.reader import UNREADABLE, KafkaRecord, as_kafka_record
+from ingest.kafka.reader import KafkaRecord, as_kafka_record, unreadable
 from recharge import limits
 from recharge.settings import KafkaSettings
 
@@ -130,9 +130,10 @@ class TopicScan:
             except errors.OffsetOutOfRangeError as error:
                 problem = error
             except Exception as error:
-                if isinstance(error, errors.KafkaError) and not isinstance(error, UNREADABLE):
+                said = unreadable(error, [at.partition])
+                if said is None:
                     raise
-                problem = words.RecordsUnreadable([at.partition], f"{type(error).__name__}: {error}")
+                problem = said
             else:
                 records = [as_kafka_record(record) for record in found.get(at, ())]
                 return records, await self._consumer.position(at)

@@ -206,6 +206,20 @@ async def test_a_charge_that_is_on_its_way_makes_the_record_final_in_spite_of_a_
     await assert_ended(run, CHARGED, [first(topup), written(topup, CHARGED)], events_max=19)
 
 
+async def assert_held_until_a_person_decides(
+    run: Run, deciding: "asyncio.Task[DecisionReply] | None", before: list[Call], *, events_max: int
+) -> None:
+    """The hold takes effect after these calls, be it an update (`deciding`) or a cancellation, and a decision ends it."""
+    if deciding is not None:
+        assert (await deciding).state is State.HELD
+    await run.until_called(LOOK_UP_ACTIVITY, 2)
+    await assert_tells(run, State.HELD)
+    assert (await run.decide(decision(Action.CHARGED))).state is State.SUCCEEDED
+    hold = [put_on_hold(run.record)] if deciding is None else []
+    after = [read_once(run.record), looked(run.record), read_once(run.record), written(run.record, BY_PERSON)]
+    await assert_ended(run, BY_PERSON, [*before, *hold, *after], events_max=events_max)
+
+
 @pytest.mark.parametrize("way", ["cancel", "update"])
 @pytest.mark.parametrize("found", [RETRYING, IN_DOUBT], ids=["retrying", "in_doubt"])
 async def test_a_hold_in_the_middle_of_a_call_takes_effect_after_it(
@@ -223,14 +237,7 @@ async def test_a_hold_in_the_middle_of_a_call_takes_effect_after_it(
         await sending.cancelled.wait()
     assert run.calls == [first(topup)]
     sending.gate.set()
-    if deciding is not None:
-        assert (await deciding).state is State.HELD
-    await run.until_called(LOOK_UP_ACTIVITY, 2)
-    await assert_tells(run, State.HELD)
-    assert (await run.decide(decision(Action.CHARGED))).state is State.SUCCEEDED
-    hold = [put_on_hold(topup)] if way == "cancel" else []
-    calls = [first(topup), *hold, read_once(topup), looked(topup), read_once(topup), written(topup, BY_PERSON)]
-    await assert_ended(run, BY_PERSON, calls, events_max=42)
+    await assert_held_until_a_person_decides(run, deciding, [first(topup)], events_max=42)
 
 
 @pytest.mark.parametrize("way", ["cancel", "update"])
@@ -253,14 +260,7 @@ async def test_a_hold_in_the_middle_of_a_slow_call_takes_effect_after_it(
         assert deciding is None or (await deciding).state is State.SUCCEEDED
         await assert_ended(run, CHARGED, [first(topup), awaited(topup), written(topup, CHARGED)], events_max=25)
         return
-    if deciding is not None:
-        assert (await deciding).state is State.HELD
-    await run.until_called(LOOK_UP_ACTIVITY, 2)
-    await assert_tells(run, State.HELD)
-    assert (await run.decide(decision(Action.CHARGED))).state is State.SUCCEEDED
-    hold = [put_on_hold(topup)] if way == "cancel" else []
-    calls = [first(topup), awaited(topup), *hold, read_once(topup), looked(topup), read_once(topup)]
-    await assert_ended(run, BY_PERSON, [*calls, written(topup, BY_PERSON)], events_max=50)
+    await assert_held_until_a_person_decides(run, deciding, [first(topup), awaited(topup)], events_max=50)
 
 
 @pytest.mark.parametrize("where", ["in_the_first_pause", "between_retries"])
