@@ -1,20 +1,32 @@
-"""`recharge redact`: numbers and bytes of records that have been final for long are blanked in the ledger."""
+"""`recharge redact`: numbers and bytes of records that have been final for long are blanked in the ledger, or moved into a file."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.command import FLAG, Who, Why, check_reason, settings_of
+from app.command import FLAG, Who, Why, check_reason, fail, misused, settings_of
 from app.environment import RedactEnvironment
 from recharge import limits
 from recharge.text import counted
 
 if TYPE_CHECKING:
-    from activities.ledger.redaction import Span
+    from activities.ledger.redaction import Keep, Redactions, Span
 
 redact_commands = typer.Typer()
 
+ArchiveFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--archive",
+        metavar="FILE",
+        help="Keep whole records in this new file first, a line of JSON each, and blank what their attempts' errors say as well.",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", metavar=FLAG, help="Only count them; nothing is changed.")]
 
 
@@ -31,6 +43,7 @@ def redact(
         ),
     ],
     *,
+    archive: ArchiveFile = None,
     dry_run: DryRun = False,
     by: Who = "",
     note: Why = "",
@@ -38,27 +51,54 @@ def redact(
     """Blank phone numbers and raw bytes of final records. Position, fingerprint, amount, state and attempts stay. It cannot be undone."""
     if not dry_run:
         check_reason(by, note)
+    elif archive is not None:
+        misused("--dry-run writes no archive; leave one of the two out")
     settings = settings_of(RedactEnvironment)
     url = settings.mysql.url.get_secret_value()
-    typer.echo(asyncio.run(_redacted(url, older_than, dry_run=dry_run, by=by.strip(), note=note.strip())))
+    if dry_run:
+        typer.echo(asyncio.run(_counted(url, older_than)))
+    elif archive is None:
+        typer.echo(asyncio.run(_blanked(url, older_than, by=by.strip(), note=note.strip(), keep=None)))
+    else:
+        typer.echo(_archived(url, older_than, archive, by=by.strip(), note=note.strip()))
 
 
-async def _redacted(url: str, older_than_days: int, *, dry_run: bool, by: str, note: str) -> str:
-    from activities.ledger.redaction import Redactions  # noqa: PLC0415  # each command loads its own parts alone
+def _archived(url: str, older_than_days: int, path: Path, *, by: str, note: str) -> str:
+    from operations.archive import Archive, ArchiveProblem  # noqa: PLC0415  # each command loads its own parts alone
+
+    try:
+        with Archive(path) as archive:
+            told = asyncio.run(_blanked(url, older_than_days, by=by, note=note, keep=archive.keep))
+    except ArchiveProblem as problem:
+        fail(str(problem))
+    return f"{told}; {counted(archive.records, 'line')} in {path}"
+
+
+async def _counted(url: str, older_than_days: int) -> str:
+    async with _ledger(url) as ledger:
+        span = await ledger.span(older_than_days)
+        total = sum([found async for found in ledger.count(span)])
+    return f"{_about(span, total)} would be blanked; nothing is changed"
+
+
+async def _blanked(url: str, older_than_days: int, *, by: str, note: str, keep: "Keep | None") -> str:
+    async with _ledger(url) as ledger:
+        span = await ledger.span(older_than_days)
+        total = sum([blanked async for blanked in ledger.run(span, by=by, note=note, keep=keep)])
+    return f"{_about(span, total)} blanked"
+
+
+@asynccontextmanager
+async def _ledger(url: str) -> "AsyncIterator[Redactions]":
+    from activities.ledger.redaction import Redactions  # noqa: PLC0415
 
     ledger = Redactions(url, connections_max=1)
     try:
         await ledger.check()
-        span = await ledger.span(older_than_days)
-        parts = ledger.count(span) if dry_run else ledger.run(span, by=by, note=note)
-        total = 0
-        async for found in parts:
-            total += found
-        return _told(span, total, dry_run=dry_run)
+        yield ledger
     finally:
         await ledger.close()
 
 
-def _told(span: "Span", total: int, *, dry_run: bool) -> str:
-    records = f"{counted(total, 'record')} that became final before {span.until:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{records} would be blanked; nothing is changed" if dry_run else f"{records} blanked"
+def _about(span: "Span", total: int) -> str:
+    return f"{counted(total, 'record')} that became final before {span.until:%Y-%m-%d %H:%M:%S} UTC"

@@ -34,10 +34,10 @@ def as_json(seen: Seen, discretion: Discretion) -> dict[str, Json]:
         "created_at": time(record["created_at"]),
         "updated_at": time(record["updated_at"]),
         "final_at": time(record["final_at"]),
-        "record": _record(record, discretion),
-        "attempts": [_attempt(row, discretion) for row in story.attempts],
-        "lookups": [_lookup(row, discretion) for row in story.lookups],
-        "decisions": [_decision(row, discretion) for row in story.decisions],
+        "record": record_json(record, discretion),
+        "attempts": [attempt_json(row, discretion) for row in story.attempts],
+        "lookups": [lookup_json(row, discretion) for row in story.lookups],
+        "decisions": [decision_json(row, discretion) for row in story.decisions],
         "same_content_as": story.twin,
         "workflow": None if seen.run is None else {"run_id": seen.run.run_id, "status": seen.run.status},
         "temporal_problem": seen.temporal_problem,
@@ -55,7 +55,8 @@ def holds_lane(seen: Seen) -> bool:
     return bool(story.first_open_offset == story.record["record_offset"])
 
 
-def _record(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
+def record_json(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
+    """What the record asks for, and what it came as."""
     return {
         "source": row["source"],
         "topic": row["topic"],
@@ -78,7 +79,8 @@ def _record(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
     }
 
 
-def _attempt(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
+def attempt_json(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
+    """One attempt."""
     return {
         "number": row["number"],
         "opened_at": time(row["opened_at"]),
@@ -96,7 +98,8 @@ def _attempt(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
     }
 
 
-def _lookup(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
+def lookup_json(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
+    """One question to the provider, and its answer."""
     return {
         "attempt": row["attempt_number"],
         "asked_at": time(row["asked_at"]),
@@ -108,7 +111,8 @@ def _lookup(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
     }
 
 
-def _decision(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
+def decision_json(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
+    """One decision of a person."""
     return {
         "action": row["action"],
         "by": discretion.text(row["decided_by"]),

@@ -374,6 +374,8 @@ REDACT_DAYS_MAX = 36_500
 
 REDACTED_AT_A_TIME = 500
 """Records of one of its transactions: tens of milliseconds, so the service's own transactions hardly wait, and few locks are held."""
+ARCHIVED_AT_A_TIME = 100
+"""The same where they are archived first: whole records are in memory meanwhile, in several shapes, of up to half a MiB each."""
 
 # --- The log ----------------------------------------------------------------------------------------------------------
 

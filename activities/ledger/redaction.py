@@ -2,20 +2,23 @@
 digest, amount, state, attempts and decisions.
 
 A run works through the records in small transactions, in the order in which they became final, by MySQL's clock. It may be interrupted
-at any point and run again: what is blanked stays so, and a run that ended says from where the next has to look.
+at any point and run again: what is blanked stays so, and a run that ended says from where the next has to look. Where a run archives, what
+it is about to blank is kept elsewhere first, and the errors of the attempts are blanked besides.
 """
 
 import secrets
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, insert, select, text, tuple_, update
+from sqlalchemy import Table, func, insert, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.rows import NOW, cut, cut_reason
-from activities.ledger.tables import recharges, redactions
+from activities.ledger.tables import attempts, lookups, operator_actions, recharges, redactions
 from recharge import limits
 from recharge.outcome import FINAL_STATES, State
 
@@ -28,6 +31,29 @@ class Span:
 
     since: datetime | None
     until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """Everything that the ledger has of one record, before it is blanked. The rows are as they stand, oldest first."""
+
+    record: Mapping[str, Any]
+    attempts: Sequence[Mapping[str, Any]]
+    lookups: Sequence[Mapping[str, Any]]
+    decisions: Sequence[Mapping[str, Any]]
+
+
+Keep = Callable[[Sequence[Archived]], None]
+"""Keeps records where they outlive this process and this machine's power. Its return means that they do; a run that is begun
+again may give it a record a second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run that blanks."""
+
+    token: str
+    keep: Keep | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +86,37 @@ class Redactions(LedgerEngine):
         async for found, _ in self._parts(span, None):
             yield found
 
-    async def run(self, span: Span, *, by: str, note: str) -> AsyncIterator[int]:
-        """Write down who and why, then blank the records part by part, and yield how many each part had."""
-        token = secrets.token_hex(16)
-        await self.transact(lambda connection: _begin(connection, span, token, by=by, note=note))
-        async for blanked, _ in self._parts(span, token):
+    async def run(self, span: Span, *, by: str, note: str, keep: Keep | None = None) -> AsyncIterator[int]:
+        """Write down who and why, then blank the records part by part, and yield how many each part had.
+
+        Args:
+            span: the records it is about.
+            by: who wants it.
+            note: why.
+            keep: is given the records of a part before that part is blanked.
+
+        Raises:
+            Exception: what `keep` raises; what it did not keep is not blanked.
+        """
+        run = _Run(secrets.token_hex(16), keep)
+        await self.transact(lambda connection: _begin(connection, span, run.token, by=by, note=note))
+        async for blanked, _ in self._parts(span, run):
             yield blanked
-        ended = update(redactions).where(redactions.c.token == token).values(ended_at=NOW)
+        ended = update(redactions).where(redactions.c.token == run.token).values(ended_at=NOW)
         await self.transact(lambda connection: connection.execute(ended))
 
-    async def _parts(self, span: Span, token: str | None) -> AsyncIterator[tuple[int, _Place]]:
+    async def _parts(self, span: Span, run: _Run | None) -> AsyncIterator[tuple[int, _Place]]:
         for state in sorted(FINAL_STATES):
             place: _Place | None = None
-            while (part := await self._part(span, state, place, token)) is not None:
+            while (part := await self._part(span, state, place, run)) is not None:
                 yield part
                 place = part[1]
 
     async def _part(
-        self, span: Span, state: State, place: _Place | None, token: str | None
+        self, span: Span, state: State, place: _Place | None, run: _Run | None
     ) -> tuple[int, _Place] | None:
+        count = limits.REDACTED_AT_A_TIME if run is None or run.keep is None else limits.ARCHIVED_AT_A_TIME
+
         async def work(connection: AsyncConnection) -> tuple[int, _Place] | None:
             # `updated_at` of a final record is when it became final, and is what the index has.
             query = select(recharges.c.id, recharges.c.updated_at, recharges.c.redacted_at).where(
@@ -91,13 +129,13 @@ class Redactions(LedgerEngine):
                     recharges.c.updated_at >= place.at,
                     tuple_(recharges.c.updated_at, recharges.c.id) > tuple_(place.at, place.id),
                 )
-            query = query.order_by(recharges.c.updated_at, recharges.c.id).limit(limits.REDACTED_AT_A_TIME)
+            query = query.order_by(recharges.c.updated_at, recharges.c.id).limit(count)
             rows = (await connection.execute(query)).all()
             if not rows:
                 return None
             ids = [row.id for row in rows if row.redacted_at is None]
-            if token is not None and ids:
-                await _blank(connection, ids, state, token)
+            if run is not None and ids:
+                await _blank(connection, ids, state, run)
             return len(ids), _Place(rows[-1].updated_at, rows[-1].id)
 
         return await self.transact(work)
@@ -118,12 +156,45 @@ async def _begin(connection: AsyncConnection, span: Span, token: str, *, by: str
         )
 
 
-async def _blank(connection: AsyncConnection, ids: list[int], state: State, token: str) -> None:
+async def _blank(connection: AsyncConnection, ids: list[int], state: State, run: _Run) -> None:
+    if run.keep is not None:
+        await _archive(connection, ids, run.keep)
     await connection.execute(
         update(recharges)
         .where(recharges.c.id.in_(ids), recharges.c.state == state.value, recharges.c.redacted_at.is_(None))
         .values(**_BLANKED, redacted_at=NOW)
     )
     await connection.execute(
-        update(redactions).where(redactions.c.token == token).values(records=redactions.c.records + len(ids))
+        update(redactions).where(redactions.c.token == run.token).values(records=redactions.c.records + len(ids))
     )
+
+
+async def _archive(connection: AsyncConnection, ids: list[int], keep: Keep) -> None:
+    """Keep the records, locked meanwhile, then blank what their attempts say beyond their outcome."""
+    query = select(recharges).where(recharges.c.id.in_(ids), recharges.c.redacted_at.is_(None))
+    records = (await connection.execute(query.order_by(recharges.c.id).with_for_update())).mappings().all()
+    workflow_ids = [record["workflow_id"] for record in records]
+    tried, asked, decided = [
+        await _rows_of(connection, table, workflow_ids) for table in (attempts, lookups, operator_actions)
+    ]
+    keep(
+        [
+            Archived(dict(record), tried[each], asked[each], decided[each])
+            for each, record in zip(workflow_ids, records, strict=True)
+        ]
+    )
+    await connection.execute(
+        update(attempts)
+        .where(attempts.c.workflow_id.in_(workflow_ids), attempts.c.error.is_not(None))
+        .values(error=None)
+    )
+
+
+async def _rows_of(
+    connection: AsyncConnection, table: Table, workflow_ids: Sequence[str]
+) -> Mapping[str, list[Mapping[str, Any]]]:
+    query = select(table).where(table.c.workflow_id.in_(workflow_ids)).order_by(table.c.id)
+    rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in (await connection.execute(query)).mappings():
+        rows[row["workflow_id"]].append(dict(row))
+    return rows

@@ -34,6 +34,7 @@ from recharge.contract import Decision
 from recharge.outcome import Action
 from tests.support import command
 from tests.support.command import Told
+from tests.support.described import described
 from tests.support.records import record, value
 from tests.workflow.stage import event_names
 
@@ -93,12 +94,8 @@ class Office:
         """Wait until the newest run of a workflow has this status."""
 
         async def has_it() -> bool:
-            try:
-                return (await self.client.get_workflow_handle(workflow_id).describe()).status is status
-            except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
-                return False
+            found = await described(self.client.get_workflow_handle(workflow_id))
+            return found is not None and found.status is status
 
         await wait_until(has_it, TIMEOUT_S, f"{workflow_id} is {status.name}", interval_s=0.05)
 

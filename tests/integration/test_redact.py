@@ -1,11 +1,16 @@
 """What has been final for long is blanked by who said so and why; it proves the promises as before, and nothing else is touched."""
 
-from collections.abc import Mapping
+import base64
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
 from temporalio.client import Client
 
+from activities.ledger.redaction import Archived, Redactions
 from devstack.stack import Devstack
+from operations.archive import ArchiveProblem
 from tests.conftest import SiteMaker
 from tests.support import command
 from tests.support.group_trouble import coordinator
@@ -122,3 +127,73 @@ async def test_blanked_records_that_are_read_again_after_a_lost_commit_send_noth
     audited = (await ask(here, "audit", "--json", "--statement", str(statement))).json()
     assert (audited["ok"], audited["violations"]) == (True, [])
     await killed([process])
+
+
+async def test_an_archive_has_whole_records_before_they_are_blanked_and_the_audit_proves_what_is_left(
+    stack: Devstack, client: Client, make_site: SiteMaker
+) -> None:
+    here = await made_final(stack, client, make_site, {})
+    file = here.site.folder / "archive.jsonl"
+    before = [
+        (await ask(here, "show", here.workflow_id(0, offset), "--json", "--reveal")).json() for offset in range(4)
+    ]
+    raw, personal = await rows(here, "raw_key, raw_value"), await rows(here, PERSONAL)
+    errors = f"SELECT workflow_id FROM {here.site.names.database}.recharge_attempts WHERE error IS NOT NULL"
+    assert {each for (each,) in await stack.mysql.execute(errors)} == {
+        here.workflow_id(0, offset) for offset in (0, 1, 2, 4, 5)
+    }
+
+    done = await ask(here, "redact", "--older-than", "30", "--archive", str(file), *WHO)
+    assert (done.status, done.err) == (0, ""), done
+    assert done.out.startswith("4 records that became final before ")
+    assert done.out.endswith(f"blanked; 4 lines in {file}\n")
+    assert file.stat().st_mode & 0o777 == 0o600
+    lines = sorted((json.loads(line) for line in file.read_text().splitlines()), key=lambda line: line["workflow_id"])
+    for line, shown, (key, text) in zip(lines, before, raw[:4], strict=True):
+        assert base64.b64decode(line["record"].pop("key")) == key
+        assert base64.b64decode(line["record"].pop("value")) == text
+        assert line.pop("status") == (None if line["state"] == "invalid" else 200)
+        told = {name: shown[name] for name in line}
+        told["record"] = {name: shown["record"][name] for name in line["record"]}
+        assert line == told, "what show had told of it before"
+    assert await rows(here, PERSONAL) == [(None,) * 4] * 4 + personal[4:]
+    assert {each for (each,) in await stack.mysql.execute(errors)} == {here.workflow_id(0, 4), here.workflow_id(0, 5)}
+    statement = here.site.folder / "statement.csv"
+    statement.write_text(await stack.simulator.client.statement(f"{here.site.source}:"))
+    audited = (await ask(here, "audit", "--json", "--statement", str(statement))).json()
+    assert (audited["ok"], audited["violations"]) == (True, [])
+
+
+async def test_what_an_archive_did_not_take_is_not_blanked(
+    stack: Devstack, client: Client, make_site: SiteMaker
+) -> None:
+    here = await made_final(stack, client, make_site, {})
+    personal = await rows(here, PERSONAL)
+    kept: list[str] = []
+
+    def keep(records: Sequence[Archived]) -> None:
+        if kept:
+            raise ArchiveProblem("the disk is full")
+        kept.extend(each.record["workflow_id"] for each in records)
+
+    ledger = Redactions(here.site.environment["RECHARGE_MYSQL__URL"], connections_max=1)
+    try:
+        span = await ledger.span(30)
+        with pytest.raises(ArchiveProblem):
+            _ = [blanked async for blanked in ledger.run(span, by="Ann", note="the law", keep=keep)]
+    finally:
+        await ledger.close()
+    now = await rows(here, PERSONAL)
+    blanked = [here.workflow_id(0, offset) for offset, columns in enumerate(now) if columns == (None,) * 4]
+    assert blanked == kept == [here.workflow_id(0, 3)]
+    assert [columns for offset, columns in enumerate(now) if offset != 3] == personal[:3] + personal[4:]
+
+    file = here.site.folder / "archive.jsonl"
+    file.write_text("something else\n")
+    taken = await ask(here, "redact", "--older-than", "30", "--archive", str(file), *WHO)
+    assert (taken.status, "is there already" in taken.err, file.read_text()) == (1, True, "something else\n"), taken
+    nowhere = await ask(here, "redact", "--older-than", "30", "--archive", str(here.site.folder / "none" / "a"), *WHO)
+    assert (nowhere.status, "No such file or directory" in nowhere.err) == (1, True), nowhere
+    both = await ask(here, "redact", "--older-than", "30", "--archive", str(file), "--dry-run")
+    assert (both.status, "writes no archive" in both.err) == (2, True), both
+    assert await rows(here, PERSONAL) == now

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 import pytest
 from temporalio.client import Client, WorkflowHistory
-from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities.await_answer import AwaitAnswer
@@ -21,6 +20,7 @@ from recharge import limits
 from recharge.contract import AWAIT_ANSWER_ACTIVITY, RECHARGE_ACTIVITY, AnswerTask, RechargeTask
 from recharge.outcome import State
 from tests.conftest import SiteMaker
+from tests.support.described import described
 from tests.support.intake import FINAL_TIMEOUT_S
 from tests.support.records import record, value
 from tests.support.service import Service, provider_of
@@ -45,15 +45,9 @@ async def until_followed(service: Service, offset: int) -> None:
     handle = service.client.get_workflow_handle(service.workflow_id(0, offset))
 
     async def followed() -> bool:
-        try:
-            described = await handle.describe()
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            raise
-        return [each.activity_type.name for each in described.raw_description.pending_activities] == [
-            AWAIT_ANSWER_ACTIVITY
-        ]
+        found = await described(handle)
+        pending = found.raw_description.pending_activities if found else ()
+        return [each.activity_type.name for each in pending] == [AWAIT_ANSWER_ACTIVITY]
 
     await wait_until(followed, FINAL_TIMEOUT_S, "the call is followed by an activity", interval_s=0.1)
 

@@ -13,7 +13,7 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest, ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.ledger import Decisions, Ruling, Wish
 from activities.provider import Provider
@@ -25,6 +25,7 @@ from devstack.stack import Devstack
 from recharge.contract import RESOLVE_UPDATE, Decision, DecisionReply, RechargeResult
 from recharge.outcome import Action
 from recharge.settings import ProviderSettings
+from tests.support.described import described
 from tests.support.intake import FINAL_TIMEOUT_S, Corner
 
 RESET_POINTS = (
@@ -168,21 +169,18 @@ class Service(Corner):
         )
 
         async def gone() -> bool:
-            try:
-                return (await self.handle(partition, offset).describe()).run_id != run_id
-            except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    return True
-                raise
+            newest = await described(self.handle(partition, offset))
+            return newest is None or newest.run_id != run_id
 
         await wait_until(gone, FINAL_TIMEOUT_S, f"{self.workflow_id(partition, offset)} is gone", interval_s=0.05)
 
     async def until_waiting(self, partition: int, offset: int = 0, run_id: str | None = None) -> None:
-        """Wait until a record's workflow waits for certainty in its look-up activity."""
+        """Wait until a record's workflow waits for certainty in its look-up activity. It may not have been started yet."""
         handle = self.client.get_workflow_handle(self.workflow_id(partition, offset), run_id=run_id)
 
         async def waits() -> bool:
-            pending = (await handle.describe()).raw_description.pending_activities
+            newest = await described(handle)
+            pending = newest.raw_description.pending_activities if newest else ()
             return any(activity.activity_type.name == "look_up" for activity in pending)
 
         await wait_until(waits, FINAL_TIMEOUT_S, f"{handle.id} waits for certainty", interval_s=0.05)
