@@ -16,6 +16,7 @@ from devstack.simulator.client import Rule
 from devstack.site import Site
 from devstack.stack import Devstack
 from tests.conftest import SiteMaker
+from tests.support.described import described
 from tests.support.records import value
 
 LOOKUP_PROFILE = {
@@ -197,12 +198,9 @@ async def test_retry_after_is_obeyed_and_shown_on_the_pending_activity(
     workflow_id = f"{site.source}:{site.topic}:0:0"
 
     async def retrying() -> bool:
-        try:
-            description = await client.get_workflow_handle(workflow_id).describe()
-        except Exception:  # noqa: BLE001  # it is not there yet
-            return False
-        pending = description.raw_description.pending_activities
-        return bool(pending) and pending[0].HasField("last_failure") and "429" in pending[0].last_failure.message
+        newest = await described(client.get_workflow_handle(workflow_id))
+        pending = newest.raw_description.pending_activities if newest else ()
+        return any("429" in activity.last_failure.message for activity in pending)
 
     await wait_until(retrying, 30, "the pending activity shows the last answer")
     await drained(stack, site)

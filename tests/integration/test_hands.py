@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from temporalio.client import Client, WorkflowHandle
-from temporalio.service import RPCError
 
 from devstack.processes import wait_until
 from devstack.stack import Devstack
@@ -15,6 +14,7 @@ from recharge.contract import STATUS
 from recharge.outcome import Action, State
 from recharge.record import fingerprint
 from tests.conftest import SiteMaker
+from tests.support.described import described
 from tests.support.intake import FINAL_TIMEOUT_S
 from tests.support.records import value
 from tests.support.service import Service, killed, logged_by, stopped, until_logged
@@ -334,13 +334,10 @@ async def _held_because(handle: WorkflowHandle[Any, Any]) -> str:
     """The summary of the activity in which a held workflow waits, as the Web UI shows it."""
 
     async def waits() -> str | None:
-        try:
-            described = await handle.describe()
-        except RPCError:
-            return None  # it has not been started yet
-        if described.typed_search_attributes.get(STATUS) != State.HELD:
+        newest = await described(handle)
+        if newest is None or newest.typed_search_attributes.get(STATUS) != State.HELD:
             return None
-        failures = [activity.last_failure.message for activity in described.raw_description.pending_activities]
+        failures = [activity.last_failure.message for activity in newest.raw_description.pending_activities]
         return failures[0] if failures and failures[0] else None
 
     said = await wait_until(waits, FINAL_TIMEOUT_S, f"{handle.id} is held and says why", interval_s=0.1)

@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
 
 from app.environment import IngestEnvironment, load
 from app.ingest import intake
 from devstack.processes import wait_until
 from devstack.site import Site
 from devstack.stack import Devstack
+from tests.support.described import described
 from tests.support.records import value
 
 FINAL_TIMEOUT_S = 60.0
@@ -83,13 +83,8 @@ class Corner:
 
     async def status(self, partition: int, offset: int) -> WorkflowExecutionStatus | None:
         """How the newest run of a record's workflow is, or None where there is none."""
-        handle = self.client.get_workflow_handle(self.workflow_id(partition, offset))
-        try:
-            return (await handle.describe()).status
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return None
-            raise
+        newest = await described(self.client.get_workflow_handle(self.workflow_id(partition, offset)))
+        return newest.status if newest else None
 
     async def until_status(self, partition: int, offset: int, status: WorkflowExecutionStatus) -> None:
         """Wait until a record's workflow has this status."""
