@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from temporalio.client import Client
 
-from activities.ledger import AuditReader
+from activities.ledger import AuditReader, auditing
 from app.environment import AuditEnvironment, load
 from devstack.stack import Devstack
 from operations.audit import Books, Kind, Period, Statement, run
@@ -175,3 +175,15 @@ async def test_where_kafka_has_older_records_of_the_period_than_the_ledger_tells
     async with books(year._corner) as asked:
         found = await run(asked, statement=year.statement(), period=period)
     assert (found.counts["rows"], found.counts["outside_of_period"], found.violations) == (RECORDS - 2, 0, [])
+
+
+async def test_every_row_is_read_once_wherever_a_page_ends(year: Year, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the last page is full, and where a page is all there is."""
+    where = year._corner.site.source, year._corner.site.topic
+    async with books(year._corner) as asked:
+        for page_rows in (7, RECORDS // 2, RECORDS - 1, RECORDS, RECORDS + 1):
+            monkeypatch.setattr(auditing, "_PAGE_ROWS", page_rows)
+            offsets = [row.offset async for row in asked.ledger.rows(*where, 0)]
+            assert offsets == list(range(RECORDS)), page_rows
+            assert [row.offset async for row in asked.ledger.rows(*where, 0, first=IN_LOG)] == offsets[IN_LOG:]
+        assert [row.offset async for row in asked.ledger.rows(*where, 1)] == []
