@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 from activities.ledger import LedgerError
 from activities.ledger.waiting import WaitingRecords
 from app.health import Part
-from operations.pollers import queues
+from operations.pollers import queue_not_polled_by
 from recharge import limits
 
 log = structlog.get_logger(__name__)
@@ -53,10 +53,13 @@ class WorkerWatch:
 
     async def _polling(self) -> str | None:
         """Whether Temporal has us among those who poll both queues."""
+        mine = self._client.service_client.config.identity
+        timeout_s = limits.READY_LOOK_TIMEOUT_S
         try:
-            found = await queues(self._client, self._task_queue, timeout_s=limits.READY_LOOK_TIMEOUT_S)
+            async with asyncio.timeout(timeout_s):  # it may take several questions
+                unseen = await queue_not_polled_by(self._client, self._task_queue, mine, timeout_s=timeout_s)
         except RPCError as error:
             return f"Temporal gave no answer: {error.status.name}: {error.message}"
-        mine = self._client.service_client.config.identity
-        unseen = [queue.name for queue in found if mine not in {poller.identity for poller in queue.pollers}]
-        return f"Temporal does not see this worker poll the task queue {unseen[0]}" if unseen else None
+        except TimeoutError:
+            return f"Temporal gave no answer within {timeout_s:g} s"
+        return None if unseen is None else f"Temporal does not see this worker poll the task queue {unseen}"

@@ -338,7 +338,7 @@ POLL_LASTS_S = 75.0
 """One poll of a task queue, at most, with what it takes to begin the next. A worker that was not seen for longer may be dead."""
 
 POLLER_SEEN_S = 180.0
-"""Temporal lists who polls a queue, and when it did so last. A poll takes a minute at most, and one in a few goes another way inside."""
+"""Temporal lists who polls a queue, and when it did so last, for five minutes. Who was not seen for longer than this is told no more."""
 
 LOOP_STALLED_S = 120.0
 """The intake's loop comes round several times a second, and more slowly in a rebalance over many partitions. When it has not for so long,
