@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from recharge import limits
 from recharge.text import counted
 
 if TYPE_CHECKING:
-    from activities.ledger.redaction import Keep, Redactions, Span
+    from activities.ledger.redaction import Redactions, Span
 
 redact_commands = typer.Typer()
 
@@ -57,21 +57,8 @@ def redact(
     url = settings.mysql.url.get_secret_value()
     if dry_run:
         typer.echo(asyncio.run(_counted(url, older_than)))
-    elif archive is None:
-        typer.echo(asyncio.run(_blanked(url, older_than, by=by.strip(), note=note.strip(), keep=None)))
     else:
-        typer.echo(_archived(url, older_than, archive, by=by.strip(), note=note.strip()))
-
-
-def _archived(url: str, older_than_days: int, path: Path, *, by: str, note: str) -> str:
-    from operations.archive import Archive, ArchiveProblem  # noqa: PLC0415  # each command loads its own parts alone
-
-    try:
-        with Archive(path) as archive:
-            told = asyncio.run(_blanked(url, older_than_days, by=by, note=note, keep=archive.keep))
-    except ArchiveProblem as problem:
-        fail(str(problem))
-    return f"{told}; {counted(archive.records, 'line')} in {path}"
+        typer.echo(asyncio.run(_blanked(url, older_than, archive, by=by.strip(), note=note.strip())))
 
 
 async def _counted(url: str, older_than_days: int) -> str:
@@ -81,11 +68,20 @@ async def _counted(url: str, older_than_days: int) -> str:
     return f"{_about(span, total)} would be blanked; nothing is changed"
 
 
-async def _blanked(url: str, older_than_days: int, *, by: str, note: str, keep: "Keep | None") -> str:
-    async with _ledger(url) as ledger:
-        span = await ledger.span(older_than_days)
-        total = sum([blanked async for blanked in ledger.run(span, by=by, note=note, keep=keep)])
-    return f"{_about(span, total)} blanked"
+async def _blanked(url: str, older_than_days: int, path: Path | None, *, by: str, note: str) -> str:
+    from operations.archive import Archive, ArchiveProblem  # noqa: PLC0415  # each command loads its own parts alone
+
+    try:
+        async with _ledger(url) as ledger:
+            span = await ledger.span(older_than_days)
+            # Only now, so that a ledger that is not there leaves no empty file behind.
+            with nullcontext() if path is None else Archive(path) as archive:
+                keep = None if archive is None else archive.keep
+                total = sum([blanked async for blanked in ledger.run(span, by=by, note=note, keep=keep)])
+    except ArchiveProblem as problem:
+        fail(str(problem))
+    kept = "" if archive is None else f"; {counted(archive.records, 'line')} in {path}"
+    return f"{_about(span, total)} blanked{kept}"
 
 
 @asynccontextmanager
