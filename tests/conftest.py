@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -33,6 +34,12 @@ settings.load_profile("shared machine")
 
 _FIRST_TO_LAST = ("crash", "integration", "replay", "workflow", "unit")
 """The folders by how long a file takes, the longest first: so of two processes that share the files neither waits for the other's last."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start: a shell has its background jobs ignore it, and so would all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
