@@ -1,8 +1,7 @@
 """`recharge redact`: numbers and bytes of records that have been final for long are blanked in the ledger, or moved into a file."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +13,7 @@ from recharge import limits
 from recharge.text import counted
 
 if TYPE_CHECKING:
-    from activities.ledger.redaction import Redactions, Span
+    from activities.ledger.redaction import Span
 
 redact_commands = typer.Typer()
 
@@ -53,48 +52,38 @@ def redact(
         check_reason(by, note)
     elif archive is not None:
         misused("--dry-run writes no archive; leave one of the two out")
+    from operations.archive import ArchiveProblem  # noqa: PLC0415  # each command loads its own parts alone
+
     settings = settings_of(RedactEnvironment)
     url = settings.mysql.url.get_secret_value()
-    if dry_run:
-        typer.echo(asyncio.run(_counted(url, older_than)))
-    else:
-        typer.echo(asyncio.run(_blanked(url, older_than, archive, by=by.strip(), note=note.strip())))
-
-
-async def _counted(url: str, older_than_days: int) -> str:
-    async with _ledger(url) as ledger:
-        span = await ledger.span(older_than_days)
-        total = sum([found async for found in ledger.count(span)])
-    return f"{_about(span, total)} would be blanked; nothing is changed"
-
-
-async def _blanked(url: str, older_than_days: int, path: Path | None, *, by: str, note: str) -> str:
-    from operations.archive import Archive, ArchiveProblem  # noqa: PLC0415  # each command loads its own parts alone
-
+    told = _redacted(url, older_than, archive, dry_run=dry_run, by=by.strip(), note=note.strip())
     try:
-        async with _ledger(url) as ledger:
-            span = await ledger.span(older_than_days)
-            # Only now, so that a ledger that is not there leaves no empty file behind.
-            with nullcontext() if path is None else Archive(path) as archive:
-                keep = None if archive is None else archive.keep
-                total = sum([blanked async for blanked in ledger.run(span, by=by, note=note, keep=keep)])
+        typer.echo(asyncio.run(told))
     except ArchiveProblem as problem:
         fail(str(problem))
-    kept = "" if archive is None else f"; {counted(archive.records, 'line')} in {path}"
-    return f"{_about(span, total)} blanked{kept}"
 
 
-@asynccontextmanager
-async def _ledger(url: str) -> "AsyncIterator[Redactions]":
+async def _redacted(url: str, older_than_days: int, path: Path | None, *, dry_run: bool, by: str, note: str) -> str:
     from activities.ledger.redaction import Redactions  # noqa: PLC0415
+    from operations.archive import Archive  # noqa: PLC0415
 
     ledger = Redactions(url, connections_max=1)
     try:
         await ledger.check()
-        yield ledger
+        span = await ledger.span(older_than_days)
+        # Only now, so that a ledger that is not there leaves no empty file behind.
+        with nullcontext() if path is None else Archive(path) as archive:
+            keep = None if archive is None else archive.keep
+            parts = ledger.count(span) if dry_run else ledger.run(span, by=by, note=note, keep=keep)
+            total = 0
+            async for found in parts:
+                total += found
     finally:
         await ledger.close()
+    told = _told(span, total, dry_run=dry_run)
+    return told if archive is None else f"{told}; {counted(archive.records, 'line')} in {path}"
 
 
-def _about(span: "Span", total: int) -> str:
-    return f"{counted(total, 'record')} that became final before {span.until:%Y-%m-%d %H:%M:%S} UTC"
+def _told(span: "Span", total: int, *, dry_run: bool) -> str:
+    records = f"{counted(total, 'record')} that became final before {span.until:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{records} would be blanked; nothing is changed" if dry_run else f"{records} blanked"

@@ -3,17 +3,26 @@
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from activities.ledger.redaction import Archived
-from operations.show import attempt_json, decision_json, lookup_json, record_json
-from operations.telling import Discretion, Json, time
+from activities.ledger import Whole
+from operations.telling import Discretion
+from operations.whole import whole_json
 
-_EVERYTHING = Discretion(mask=str, reveal=True)
+
+class _Exact(Discretion):
+    """Everything, and bytes exactly, where `show` writes what a person can read."""
+
+    def raw(self, value: bytes | None) -> str | None:
+        """Bytes of the record in base64."""
+        return None if value is None else base64.b64encode(value).decode("ascii")
+
+
+_EVERYTHING = _Exact(mask=str, reveal=True)
 
 
 class ArchiveProblem(Exception):
@@ -45,7 +54,7 @@ class Archive:
     ) -> None:
         os.close(self._file)
 
-    def keep(self, records: Sequence[Archived]) -> None:
+    def keep(self, records: Sequence[Whole]) -> None:
         """Write records, and return when the disk has them. Raises ArchiveProblem."""
         rest = "".join(f"{_line(each)}\n" for each in records).encode("ascii")
         with self._refusing():
@@ -74,26 +83,5 @@ class Archive:
             ) from error
 
 
-def _line(archived: Archived) -> str:
-    row = archived.record
-    told: dict[str, Json] = {
-        "workflow_id": row["workflow_id"],
-        "state": row["state"],
-        "provider_reference": row["provider_reference"],
-        "reason": row["reason"],
-        "status": row["status"],
-        "resolved_by": row["resolved_by"],
-        "created_at": time(row["created_at"]),
-        "final_at": time(row["final_at"]),
-        # Exactly the bytes, where `show` writes what a person can read.
-        "record": record_json(row, _EVERYTHING) | {"key": _exact(row, "raw_key"), "value": _exact(row, "raw_value")},
-        "attempts": [attempt_json(each, _EVERYTHING) for each in archived.attempts],
-        "lookups": [lookup_json(each, _EVERYTHING) for each in archived.lookups],
-        "decisions": [decision_json(each, _EVERYTHING) for each in archived.decisions],
-    }
-    return json.dumps(told, ensure_ascii=True)
-
-
-def _exact(row: Mapping[str, Any], column: str) -> str | None:
-    value: bytes | None = row[column]
-    return None if value is None else base64.b64encode(value).decode("ascii")
+def _line(whole: Whole) -> str:
+    return json.dumps(whole_json(whole, _EVERYTHING) | {"status": whole.record["status"]}, ensure_ascii=True)

@@ -143,10 +143,7 @@ async def _partitions(client: Client, asked: _Asked, timeout_s: float) -> Sequen
 
 def _newest(pollers: Iterable[PollerInfo]) -> Iterable[PollerInfo]:
     """Each process once, as the partition saw it that saw it last."""
-    found: dict[str, PollerInfo] = {}
-    for each in sorted(pollers, key=_seen_at):
-        found[each.identity] = each
-    return found.values()
+    return {each.identity: each for each in sorted(pollers, key=_seen_at)}.values()
 
 
 def _seen_at(poller: PollerInfo) -> datetime:

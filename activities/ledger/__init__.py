@@ -16,6 +16,7 @@ from activities.ledger.ledger import Ledger, LookupFacts
 from activities.ledger.reports import OperatorLedger, Reports, Standing, Story, Waiting
 from activities.ledger.trouble import Trouble
 from activities.ledger.usual import Opened
+from activities.ledger.whole import Whole
 
 __all__ = [
     "AcceptedGap",
@@ -44,6 +45,7 @@ __all__ = [
     "Story",
     "Trouble",
     "Waiting",
+    "Whole",
     "Wish",
     "instead_of",
 ]

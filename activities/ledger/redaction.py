@@ -7,18 +7,17 @@ it is about to blank is kept elsewhere first, and the errors of the attempts are
 """
 
 import secrets
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Table, func, insert, select, text, tuple_, update
+from sqlalchemy import func, insert, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.rows import NOW, cut, cut_reason
-from activities.ledger.tables import attempts, lookups, operator_actions, recharges, redactions
+from activities.ledger.tables import attempts, recharges, redactions
+from activities.ledger.whole import Whole, read_wholes
 from recharge import limits
 from recharge.outcome import FINAL_STATES, State
 
@@ -33,17 +32,7 @@ class Span:
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """Everything that the ledger has of one record, before it is blanked. The rows are as they stand, oldest first."""
-
-    record: Mapping[str, Any]
-    attempts: Sequence[Mapping[str, Any]]
-    lookups: Sequence[Mapping[str, Any]]
-    decisions: Sequence[Mapping[str, Any]]
-
-
-Keep = Callable[[Sequence[Archived]], None]
+Keep = Callable[[Sequence[Whole]], None]
 """Keeps records where they outlive this process and this machine's power. Its return means that they do; a run that is begun
 again may give it a record a second time."""
 
@@ -173,28 +162,10 @@ async def _archive(connection: AsyncConnection, ids: list[int], keep: Keep) -> N
     """Keep the records, locked meanwhile, then blank what their attempts say beyond their outcome."""
     query = select(recharges).where(recharges.c.id.in_(ids), recharges.c.redacted_at.is_(None))
     records = (await connection.execute(query.order_by(recharges.c.id).with_for_update())).mappings().all()
+    keep(await read_wholes(connection, records))
     workflow_ids = [record["workflow_id"] for record in records]
-    tried, asked, decided = [
-        await _rows_of(connection, table, workflow_ids) for table in (attempts, lookups, operator_actions)
-    ]
-    keep(
-        [
-            Archived(dict(record), tried[each], asked[each], decided[each])
-            for each, record in zip(workflow_ids, records, strict=True)
-        ]
-    )
     await connection.execute(
         update(attempts)
         .where(attempts.c.workflow_id.in_(workflow_ids), attempts.c.error.is_not(None))
         .values(error=None)
     )
-
-
-async def _rows_of(
-    connection: AsyncConnection, table: Table, workflow_ids: Sequence[str]
-) -> Mapping[str, list[Mapping[str, Any]]]:
-    query = select(table).where(table.c.workflow_id.in_(workflow_ids)).order_by(table.c.id)
-    rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in (await connection.execute(query)).mappings():
-        rows[row["workflow_id"]].append(dict(row))
-    return rows

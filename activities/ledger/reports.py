@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, assert_never
+from typing import assert_never
 
 from sqlalchemy import RowMapping, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,8 +17,9 @@ from activities.ledger.decisions import Decisions
 from activities.ledger.obstacles import SEEN_TWIN
 from activities.ledger.reading import newest_decision
 from activities.ledger.rows import read_now
-from activities.ledger.tables import attempts, lookups, operator_actions, recharges
+from activities.ledger.tables import attempts, lookups, recharges
 from activities.ledger.trouble import ProviderTrouble
+from activities.ledger.whole import Whole, read_wholes
 from recharge.outcome import FINAL_STATES, Action, State, Verdict
 
 WAITS_FOR_A_PERSON = (State.IN_DOUBT, State.PENDING, State.HELD)
@@ -28,13 +29,9 @@ _OPEN_STATES = tuple(state.value for state in State if state not in FINAL_STATES
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """Everything that the ledger has about one record. The rows are as they stand, oldest first; times are MySQL's, in UTC."""
+class Story(Whole):
+    """One record as it stands now, and among others."""
 
-    record: Mapping[str, Any]
-    attempts: list[Mapping[str, Any]]
-    lookups: list[Mapping[str, Any]]
-    decisions: list[Mapping[str, Any]]
     twin: str | None
     """A record of another source with the same content, for which this one is held."""
     first_open_offset: int | None
@@ -94,11 +91,12 @@ class Reports(ProviderTrouble, StateCounts):
             record = (await connection.execute(query)).mappings().one_or_none()
             if record is None:
                 return None
+            (whole,) = await read_wholes(connection, [record])
             return Story(
-                record=dict(record),
-                attempts=await _rows(connection, attempts, workflow_id),
-                lookups=await _rows(connection, lookups, workflow_id),
-                decisions=await _rows(connection, operator_actions, workflow_id),
+                whole.record,
+                whole.attempts,
+                whole.lookups,
+                whole.decisions,
                 twin=await _twin(connection, record),
                 first_open_offset=await _first_open_offset(connection, record),
                 now=await read_now(connection),
@@ -175,11 +173,6 @@ class Reports(ProviderTrouble, StateCounts):
 
 class OperatorLedger(Decisions, Reports):
     """The ledger as a person's commands use it: one pool for what they read and what they decide."""
-
-
-async def _rows(connection: AsyncConnection, table: Table, workflow_id: str) -> list[Mapping[str, Any]]:
-    query = select(table).where(table.c.workflow_id == workflow_id).order_by(table.c.id)
-    return [dict(row) for row in (await connection.execute(query)).mappings().all()]
 
 
 async def _twin(connection: AsyncConnection, record: RowMapping) -> str | None:
