@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from temporalio.client import Client
 
-from app.temporal import register_search_attributes
 from bench import duplicates, latency, ledger, memory, restart, throughput
 from bench.figure import Figure, Machine, show, write
 from devstack.stack import Devstack
+from recharge import contract
 
 _RESULTS = Path("bench/results")
 _HALF = 0.5
@@ -123,8 +122,11 @@ def ledger_(
 def _run(name: str, measure: Callable[[Devstack], Awaitable[list[Figure]]]) -> None:
     async def on_a_stack() -> tuple[Machine, list[Figure]]:
         with tempfile.TemporaryDirectory(prefix="recharge-bench-", ignore_cleanup_errors=True) as folder:
-            async with Devstack(Path(folder), lambda text: console.print(f"[dim]{text}[/dim]")) as stack:
-                await register_search_attributes(await Client.connect(stack.temporal.address))
+            async with Devstack(
+                Path(folder),
+                lambda text: console.print(f"[dim]{text}[/dim]"),
+                search_attributes=contract.SEARCH_ATTRIBUTES,
+            ) as stack:
                 return Machine.now(), await measure(stack)
 
     machine, figures = asyncio.run(on_a_stack())

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from temporalio.common import SearchAttributeIndexedValueType
+
 from devstack.certificates import ensure_certificates
 from devstack.errors import DevstackError
 from devstack.install import ensure_kafka, ensure_mysql
@@ -40,6 +42,7 @@ class Devstack:
         producer_command: what the simulator runs to send its records; it finds the settings of the nameless site's
             producer by RECHARGE_ENV_FILE.
         proxied_count: how many proxies will stand before Kafka (`KafkaBroker.proxied`).
+        search_attributes: what Temporal knows from its start (`TemporalServer`); else they are registered later, as by `recharge migrate`.
     """
 
     temporal: TemporalServer
@@ -54,11 +57,13 @@ class Devstack:
         *,
         producer_command: str | None = None,
         proxied_count: int = 0,
+        search_attributes: Mapping[str, SearchAttributeIndexedValueType] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self._report = on_progress or _silent
         self._producer_command = producer_command
         self._proxied_count = proxied_count
+        self._search_attributes = search_attributes or {}
         self._sites: list[Site] = []
         self._lock: int | None = None
 
@@ -133,7 +138,7 @@ class Devstack:
         certificates = ensure_certificates(self.folder / "certificates")
         kafka, mysql = ensure_kafka(self._report), ensure_mysql(self._report)
         producer_env_file = self._site_folder("") / "producer.env"
-        self.temporal = TemporalServer(self.folder / "temporal")
+        self.temporal = TemporalServer(self.folder / "temporal", self._search_attributes)
         self.kafka = KafkaBroker(self.folder / "kafka", kafka, certificates, proxied_count=self._proxied_count)
         self.mysql = MySQLServer(self.folder / "mysql", mysql, certificates)
         self.simulator = ProviderSimulator(
