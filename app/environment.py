@@ -46,7 +46,7 @@ from recharge.settings import (
 class Environment(BaseModel):
     """The sections that one process reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     log: LogSettings
 

@@ -23,11 +23,6 @@ EXIT_USAGE = 2
 EXIT_SIGNAL_BASE = 128
 
 
-_GC_THRESHOLDS = (20_000, 10, 10)
-"""How many new objects there are before the garbage collector looks through them. A record makes thousands, nearly all of which go by
-themselves, so that at Python's 700 the collector took an eighth of our CPU time. Bounds what waits for it to some ten megabytes."""
-
-
 class Stopped(Exception):
     """A stop came while something was waited for that is not there yet."""
 
@@ -73,7 +68,6 @@ def serve(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             log.info("stopped while waiting")
 
     gc.freeze()  # what was loaded until here stays, so nobody need look through it again
-    gc.set_threshold(*_GC_THRESHOLDS)
     asyncio.run(run())
     return EXIT_OK
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import text
 
-from activities.ledger.engine import make_engine
+from activities.ledger.engine import make_pool
 from devstack.site import Site
 from devstack.stack import Devstack
 
@@ -51,11 +51,11 @@ async def filling(stack: Devstack, site: Site, *, pool_mib: int) -> AsyncIterato
 
 
 async def _alter(site: Site, change: str) -> None:
-    engine = make_engine(site.migrate_environment["RECHARGE_MYSQL__URL"], connections_max=1)
+    pool = make_pool(site.migrate_environment["RECHARGE_MYSQL__URL"], connections_max=1)
     try:
-        async with engine.begin() as connection:
+        async with pool.begin() as connection:
             for table, indexes in _INDEXES.items():
                 changes = ", ".join(change.format(name, made) for name, made in indexes.items())
                 await connection.execute(text(f"ALTER TABLE {table} {changes}"))
     finally:
-        await engine.dispose()
+        await pool.dispose()

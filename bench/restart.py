@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.__main__ import GC_THRESHOLDS
 from bench.corner import Corner
 from bench.figure import Figure
 from devstack.processes import ManagedProcess, wait_until
@@ -22,6 +23,7 @@ _CALL_TIMEOUT_S = 60.0
 _QUIET_S = 0.3
 """How long the provider must have heard nothing of the killed process: what its kernel still held has arrived by then."""
 _ASSIGNED = "partition assigned"
+_LOADING = f"import gc; gc.set_threshold(*{GC_THRESHOLDS}); import app.main, app.run"
 _TARGET_S = 3.0
 _TARGET_INSTANCE_S = 1.0
 
@@ -40,7 +42,7 @@ class Restart:
 
 async def measure(stack: Devstack, *, times: int) -> list[Figure]:
     """The median of so many restarts, without and with a group instance id, and how long Python itself takes to load us."""
-    imports_s = [_loading_s("import app.main, app.run") for _ in range(times)]
+    imports_s = [_loading_s(_LOADING) for _ in range(times)]
     python_s = [_loading_s("pass") for _ in range(times)]
     without = await _restarts(await _corner(stack, "restart"), times)
     instance = {"RECHARGE_KAFKA__GROUP_INSTANCE_ID": "bench-0"}

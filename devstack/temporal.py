@@ -14,6 +14,7 @@ from devstack.processes import ManagedProcess, wait_until
 from devstack.server import ManagedServer, accepts_connections, minimal_environment
 
 _READY_TIMEOUT_S = 30.0
+_TRUSTS_ITS_CACHES = "system.forceSearchAttributesCacheRefreshOnRead=false"
 
 
 class TemporalServer(ManagedServer):
@@ -83,7 +84,7 @@ class TemporalServer(ManagedServer):
     def _attribute_options(self) -> list[str]:
         if not self._search_attributes:
             return []
-        options = ["--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=false"]
+        options = ["--dynamic-config-value", _TRUSTS_ITS_CACHES]
         for name, kind in self._search_attributes.items():
             options += ["--search-attribute", f"{name}={kind.name.title().replace('_', '')}"]
         return options

@@ -47,4 +47,6 @@ ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
 class Section(BaseModel):
     """A group of settings. Unknown names are refused, since a misspelt setting would silently be a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False, defer_build=True
+    )

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, case, func, literal, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.audited import AuditedAction, AuditedAttempt, AuditedLookup, AuditedRow
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges, request_claims
 from recharge import limits
@@ -71,7 +71,7 @@ _LOOKUP = ["attempt_number", "answer"]
 _ACTION = ["action", "decided_by", "note", "refused_because"]
 
 
-async def read_page(connection: AsyncConnection, which: ColumnElement[bool], *, count_max: int) -> list[AuditedRow]:
+async def read_page(connection: LedgerConnection, which: ColumnElement[bool], *, count_max: int) -> list[AuditedRow]:
     """The first rows that are wanted, all of one partition, in the order of the offsets, each with all that bears on it.
 
     Raises:
@@ -111,7 +111,7 @@ def _unpacked(packed: str) -> list[Any]:
 
 
 async def _children(
-    connection: AsyncConnection, table: Table, columns: list[str], page: ColumnElement[bool]
+    connection: LedgerConnection, table: Table, columns: list[str], page: ColumnElement[bool]
 ) -> dict[int, list[list[Any]]]:
     """The rows of another table that belong to the records of a page, oldest first, by offset."""
     query = (

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger.audit_page import read_page
 from activities.ledger.audited import AuditedRow
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.gaps import read_accepted
 from activities.ledger.orphans import Orphans
 from activities.ledger.rows import read_now
@@ -30,7 +30,7 @@ class AuditReader(Orphans):
     def __init__(self, url: str) -> None:
         super().__init__(url, connections_max=_CONNECTIONS)
         # All statements of one transaction see one snapshot, so a row and its attempts never contradict each other by a moment.
-        self._engine = self._engine.execution_options(isolation_level="REPEATABLE READ")
+        self._pool = self._pool.isolated("REPEATABLE READ")
 
     async def now(self) -> datetime:
         """MySQL's time, in UTC."""
@@ -51,7 +51,7 @@ class AuditReader(Orphans):
     async def accepted_gaps(self, source: str, topic: str) -> list[tuple[int, int, int]]:
         """The offsets that a person has accepted as lost: partition, first and last offset, both included."""
 
-        async def work(connection: AsyncConnection) -> list[tuple[int, int, int]]:
+        async def work(connection: LedgerConnection) -> list[tuple[int, int, int]]:
             found = await read_accepted(connection, source, topic)
             return [(each.gap.partition, each.gap.first, each.gap.last) for each in found]
 
@@ -113,7 +113,7 @@ class AuditReader(Orphans):
     async def _begun(self, source: str, topic: str, partition: int, offsets: range) -> tuple[int, datetime] | None:
         """The first row at these offsets, and when it was begun."""
 
-        async def work(connection: AsyncConnection) -> tuple[int, datetime] | None:
+        async def work(connection: LedgerConnection) -> tuple[int, datetime] | None:
             here = recharges.c.record_offset.between(offsets.start, offsets.stop - 1)
             query = select(recharges.c.record_offset, recharges.c.created_at).where(
                 _within(source, topic, partition), here

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Select
 from sqlalchemy.dialects import mysql
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import UpdateBase
 
 _DIALECT = mysql.dialect(paramstyle="pyformat")
@@ -50,18 +49,15 @@ class Batch:
                     raise ValueError(f"two statements of one batch give {name} different values")
         self._text = ";\n".join(texts)
 
-    async def run(self, connection: AsyncConnection, values: Mapping[str, Any]) -> list[Answered]:
+    def run(self, connection: Connection, values: Mapping[str, Any]) -> list[Answered]:
         """Run all of it inside the connection's transaction, which is the caller's to end.
 
         Raises Unusual where MySQL refused a statement. A connection that broke, or was left in the middle, is not used again.
         """
-        return await connection.run_sync(self._run, self._constants | dict(values))
-
-    def _run(self, connection: Connection, values: Mapping[str, Any]) -> list[Answered]:
         cursor = connection.connection.cursor()
         answers = []
         try:
-            cursor.execute(self._text, values)
+            cursor.execute(self._text, self._constants | dict(values))
             for number, columns in enumerate(self._columns):
                 if number > 0:
                     cursor.nextset()

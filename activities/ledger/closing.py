@@ -4,8 +4,8 @@ from typing import Any
 
 import structlog
 from sqlalchemy import bindparam, func, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.reading import AttemptRow
 from activities.ledger.rows import NOW, cut_reason
@@ -47,7 +47,7 @@ def closing_of(record: RecordInput, number: int, token: str, answer: Answer) -> 
 
 
 async def close(
-    connection: AsyncConnection,
+    connection: LedgerConnection,
     record: RecordInput,
     mine: AttemptRow,
     answer: Answer,

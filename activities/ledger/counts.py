@@ -7,8 +7,8 @@ true, and only what became final after that time is counted anew.
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, and_, func, literal, or_, select, text, union_all, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.tables import final_counts, recharges
 from recharge import limits
@@ -30,7 +30,7 @@ class StateCounts(LedgerEngine):
         # One statement, and so one view of the ledger: between two of them the total might have been moved on.
         query = union_all(_counted_now(), *(_counted_before(state) for state in _FINAL))
 
-        async def work(connection: AsyncConnection) -> dict[State, int]:
+        async def work(connection: LedgerConnection) -> dict[State, int]:
             found = dict.fromkeys(State, 0)
             for state, count in (await connection.execute(query)).all():
                 found[State(state)] += int(count)
@@ -44,7 +44,7 @@ class StateCounts(LedgerEngine):
         Only what is older than FINAL_COUNT_MARGIN_S is added: a transaction that began before has ended by then.
         """
 
-        async def work(connection: AsyncConnection) -> bool:
+        async def work(connection: LedgerConnection) -> bool:
             locked = select(final_counts).where(final_counts.c.the_only_row == 1).with_for_update()
             total = (await connection.execute(locked)).mappings().one()
             settled: datetime = (await connection.execute(select(_SETTLED))).scalar_one()

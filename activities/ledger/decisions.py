@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import RowMapping, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.lookups import judge_attempt
 from activities.ledger.reading import AttemptRow, read_attempts, read_decided
@@ -63,7 +63,7 @@ class _BegunMeanwhile(Exception):
 
 
 async def insert_action(
-    connection: AsyncConnection,
+    connection: LedgerConnection,
     wish: Wish,
     *,
     word: str | None = None,
@@ -94,7 +94,7 @@ class Decisions(LedgerEngine):
     async def record_redrive(self, workflow_id: str, *, by: str, note: str) -> None:
         """Write down that a person produces this record anew, before it is produced."""
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: LedgerConnection) -> None:
             await connection.execute(
                 insert(operator_actions).values(
                     workflow_id=workflow_id,
@@ -114,7 +114,7 @@ class Decisions(LedgerEngine):
         """
         token = secrets.token_hex(16)
 
-        async def work(connection: AsyncConnection) -> Ruling:
+        async def work(connection: LedgerConnection) -> Ruling:
             row = await _locked(connection, wish.workflow_id)
             if row is None:
                 return await _decide_before_it_began(connection, wish, token)
@@ -145,12 +145,12 @@ class Decisions(LedgerEngine):
             return await self.transact(work)  # Rows of records are never deleted, so this time there is one.
 
 
-async def _locked(connection: AsyncConnection, workflow_id: str) -> RowMapping | None:
+async def _locked(connection: LedgerConnection, workflow_id: str) -> RowMapping | None:
     query = select(recharges.c.state).where(recharges.c.workflow_id == workflow_id).with_for_update()
     return (await connection.execute(query)).mappings().one_or_none()
 
 
-async def _decide_before_it_began(connection: AsyncConnection, wish: Wish, token: str) -> Ruling:
+async def _decide_before_it_began(connection: LedgerConnection, wish: Wish, token: str) -> Ruling:
     """Decide about a record that has no row to lock, since its workflow ended before a worker took it.
 
     The decision is written first and the row looked for once more afterwards, by a locking read; opening an attempt does both
@@ -172,7 +172,7 @@ async def _decide_before_it_began(connection: AsyncConnection, wish: Wish, token
     return Ruling(wish.workflow_id, None, refused, decided if refused is not None else None)
 
 
-async def _own_row(connection: AsyncConnection, workflow_id: str, token: str) -> RowMapping | None:
+async def _own_row(connection: LedgerConnection, workflow_id: str, token: str) -> RowMapping | None:
     """The row that an earlier try of the same transaction wrote, where only the reply to its COMMIT was lost."""
     query = select(operator_actions).where(
         operator_actions.c.workflow_id == workflow_id, operator_actions.c.token == token
@@ -180,7 +180,7 @@ async def _own_row(connection: AsyncConnection, workflow_id: str, token: str) ->
     return (await connection.execute(query)).mappings().one_or_none()
 
 
-async def _judge(connection: AsyncConnection, wish: Wish, rows: list[AttemptRow]) -> None:
+async def _judge(connection: LedgerConnection, wish: Wish, rows: list[AttemptRow]) -> None:
     """Pass the verdict on the attempts that wait. They share one reference, so one word speaks of all of them."""
     if wish.action is Action.HOLD:
         return

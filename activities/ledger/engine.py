@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
-from sqlalchemy import URL, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from activities.ledger import fitness
 from activities.ledger.batch import Unusual
+from activities.ledger.connection import LedgerConnection, Pool
 from activities.ledger.driver import connect
 from activities.ledger.encryption import connect_encrypted, refuse_plaintext, tls_context, untrusted
 from activities.ledger.errors import LedgerContradiction, LedgerError, LedgerNotMigrated, LedgerUnavailable, LedgerUnfit
@@ -50,7 +50,7 @@ def error_code(error: BaseException) -> int | None:
     return arguments[0] if arguments and isinstance(arguments[0], int) else None
 
 
-def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MAX) -> AsyncEngine:
+def make_pool(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MAX) -> Pool:
     """Make the pool for `mysql://user:password@host:port/database?ssl_ca=…`. Nothing is connected yet.
 
     Raises LedgerUnfit where a certificate file cannot be read.
@@ -74,7 +74,7 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
     tls = tls_context(query)
     if tls is not None:
         arguments |= {"ssl": tls, "async_creator_fn": connect_encrypted}
-    engine = create_async_engine(
+    engine = create_engine(
         address,
         connect_args=arguments,
         isolation_level="READ COMMITTED",
@@ -91,12 +91,12 @@ def make_engine(url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MA
         pool_recycle=1800,
         hide_parameters=True,
     )
-    event.listen(engine.sync_engine, "checkin", _note_time)
-    event.listen(engine.sync_engine, "checkout", _refuse_silent)
+    event.listen(engine, "checkin", _note_time)
+    event.listen(engine, "checkout", _refuse_silent)
     if tls is not None:
         # Before SQLAlchemy's own questions to a new server, which would go over that connection as well.
-        event.listen(engine.sync_engine, "connect", refuse_plaintext, insert=True)
-    return engine
+        event.listen(engine, "connect", refuse_plaintext, insert=True)
+    return Pool(engine)
 
 
 def _note_time(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -115,38 +115,42 @@ class LedgerEngine:
     """One process's pool, and the one way to run a transaction: with a deadline, and again after deadlocks and lost connections."""
 
     def __init__(self, url: str, *, connections_max: int = limits.LEDGER_CONNECTIONS_MAX) -> None:
-        self._engine = make_engine(url, connections_max=connections_max)
+        self._pool = make_pool(url, connections_max=connections_max)
         parts = urlsplit(url)
         self._away_since_s: float | None = None
         self.where = f"MySQL at {parts.hostname}:{parts.port or 3306}, database {parts.path.strip('/')}"
 
     async def close(self) -> None:
         """Close the pool's connections."""
-        await self._engine.dispose()
+        await self._pool.dispose()
 
-    async def transact_usual(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T | None:
+    async def transact_usual(self, work: Callable[[Connection], T]) -> T | None:
         """Run `work` once in a transaction of the same kind; None where it did not succeed, whatever the reason, and was rolled back.
 
         The caller goes the long way then, by `transact`, which meets the same trouble where there is any, and tells of it.
         A COMMIT whose reply was lost may have been carried out: so that way recognises these rows as well.
         """
         try:
-            return await self._once(work)
+            return await self._once(self._pool.transact(work))
         except (Unusual, SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             log.debug("not the usual way", why=str(error))
             return None
 
-    async def _once(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `work` in one transaction within its time, and commit it; measured where it succeeded."""
+    async def _once(self, transaction: Awaitable[T]) -> T:
+        """Await one transaction within its time; measured where it succeeded."""
         began_s = time.monotonic()
         with tracing.span("ledger transaction", tracing.Kind.CLIENT, attributes=_SPAN):
-            async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S), self._engine.begin() as connection:
-                answer = await work(connection)
+            async with asyncio.timeout(limits.LEDGER_TRANSACTION_TIMEOUT_S):
+                answer = await transaction
         telemetry.observe(instruments.LEDGER_TRANSACTION, time.monotonic() - began_s)
         self._answers()
         return answer
 
-    async def transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _within(self, work: Callable[[LedgerConnection], Awaitable[T]]) -> T:
+        async with self._pool.begin() as connection:
+            return await work(connection)
+
+    async def transact(self, work: Callable[[LedgerConnection], Awaitable[T]]) -> T:
         """Run `work` in one READ COMMITTED transaction and commit it.
 
         `work` is run again from its beginning after a deadlock, a lock wait or a lost connection, also where the reply to
@@ -157,7 +161,7 @@ class LedgerEngine:
         delay_s = limits.LEDGER_RETRY_FIRST_S
         for tried in range(1, limits.LEDGER_TRIES_MAX + 1):
             try:
-                return await self._once(work)
+                return await self._once(self._within(work))
             except LedgerError:
                 raise
             except (SQLAlchemyError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -205,7 +209,7 @@ class LedgerEngine:
         Raises LedgerUnavailable where no answer came in time, LedgerUnfit where MySQL refuses us or takes no writes.
         """
         try:
-            async with asyncio.timeout(timeout_s), self._engine.connect() as connection:
+            async with asyncio.timeout(timeout_s), self._pool.connect() as connection:
                 await fitness.check_durability(connection)
         except LedgerError:
             raise

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.errors import LedgerNotMigrated, LedgerUnfit
 
 SCHEMA_VERSION = "0004"
@@ -24,7 +24,7 @@ _WRITES = (
 names a key, since a server may be set to refuse writes that name none (`sql_safe_updates`)."""
 
 
-async def check_durability(connection: AsyncConnection) -> None:
+async def check_durability(connection: LedgerConnection) -> None:
     """Refuse a server that may lose a commit, or that takes none.
 
     Raises LedgerUnfit with the variable.
@@ -38,13 +38,13 @@ async def check_durability(connection: AsyncConnection) -> None:
             )
 
 
-async def check_rights(connection: AsyncConnection) -> None:
+async def check_rights(connection: LedgerConnection) -> None:
     """Try what a worker writes, on no row: the driver's error tells which right is missing."""
     for statement in _WRITES:
         await connection.execute(text(statement))
 
 
-async def check_schema(connection: AsyncConnection) -> None:
+async def check_schema(connection: LedgerConnection) -> None:
     """Refuse a schema that is not ours.
 
     Raises LedgerUnfit or LedgerNotMigrated.

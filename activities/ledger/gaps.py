@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import RowMapping, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.rows import NOW, cut, cut_reason
 from activities.ledger.tables import accepted_gaps, recharges
@@ -55,7 +55,7 @@ class Gaps(LedgerEngine):
     async def accepted(self, source: str, topic: str) -> Sequence[AcceptedGap]:
         """The gaps that were accepted, in the order of partition and offset. They may overlap."""
 
-        async def work(connection: AsyncConnection) -> Sequence[AcceptedGap]:
+        async def work(connection: LedgerConnection) -> Sequence[AcceptedGap]:
             return await read_accepted(connection, source, topic)
 
         return await self.transact(work)
@@ -69,7 +69,7 @@ class Gaps(LedgerEngine):
         """
         token = secrets.token_hex(16)
 
-        async def work(connection: AsyncConnection) -> OpenInGap | AcceptedGap | None:
+        async def work(connection: LedgerConnection) -> OpenInGap | AcceptedGap | None:
             before = await _accepted_before(connection, gap)
             if before is not None:
                 # Our own row is there where only the reply to its COMMIT was lost.
@@ -94,7 +94,7 @@ class Gaps(LedgerEngine):
         return await self.transact(work)
 
 
-async def read_accepted(connection: AsyncConnection, source: str, topic: str) -> Sequence[AcceptedGap]:
+async def read_accepted(connection: LedgerConnection, source: str, topic: str) -> Sequence[AcceptedGap]:
     """The gaps that were accepted, in the order of partition and offset."""
     query = (
         select(accepted_gaps)
@@ -107,7 +107,7 @@ async def read_accepted(connection: AsyncConnection, source: str, topic: str) ->
     ]
 
 
-async def _accepted_before(connection: AsyncConnection, gap: Gap) -> RowMapping | None:
+async def _accepted_before(connection: LedgerConnection, gap: Gap) -> RowMapping | None:
     query = select(accepted_gaps).where(
         accepted_gaps.c.source == gap.source,
         accepted_gaps.c.topic == gap.topic,
@@ -122,7 +122,7 @@ def _accepted(gap: Gap, row: RowMapping) -> AcceptedGap:
     return AcceptedGap(gap, row["accepted_by"], row["note"], row["accepted_at"])
 
 
-async def _open_in(connection: AsyncConnection, gap: Gap) -> OpenInGap | None:
+async def _open_in(connection: LedgerConnection, gap: Gap) -> OpenInGap | None:
     open_in_gap = (
         recharges.c.source == gap.source,
         recharges.c.topic == gap.topic,

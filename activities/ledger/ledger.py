@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.ledger import lookups as lookup_rows
 from activities.ledger.closing import close
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.decisions import Wish, insert_action, instead_of, outranks_a_hold, unused_decision
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.errors import LedgerContradiction
@@ -66,7 +66,7 @@ class Ledger(LedgerEngine):
         if opened is not None:
             return opened
 
-        async def work(connection: AsyncConnection) -> Opened | Finding:
+        async def work(connection: LedgerConnection) -> Opened | Finding:
             if await insert_row(connection, new_row(record, State.SENDING)):
                 facts = await facts_of_new(connection, record)
                 finding = judge(facts, self._keys)
@@ -103,7 +103,7 @@ class Ledger(LedgerEngine):
             if finding is not None:
                 return finding
 
-        async def work(connection: AsyncConnection) -> Finding:
+        async def work(connection: LedgerConnection) -> Finding:
             known = await known_of(connection, record)
             row, rows = known.row, known.attempts
             mine = next((attempt for attempt in rows if attempt.token == token), None)
@@ -136,7 +136,7 @@ class Ledger(LedgerEngine):
     async def lookup_facts(self, record: RecordInput) -> LookupFacts:
         """What is known now: has an answer come late, has a person decided, and when was the provider last asked?"""
 
-        async def work(connection: AsyncConnection) -> LookupFacts:
+        async def work(connection: LedgerConnection) -> LookupFacts:
             known = await read_known(connection, record)
             if known is None:
                 # Asked before anything was sent, by a cancellation that came first.
@@ -162,7 +162,7 @@ class Ledger(LedgerEngine):
         out the record is `retrying`, since it is not to be sent again without a pause.
         """
 
-        async def work(connection: AsyncConnection) -> Finding | None:
+        async def work(connection: LedgerConnection) -> Finding | None:
             known = await read_known(connection, record)
             if known is None:
                 return Finding(State.RETRYING, "nothing was sent so far")
@@ -191,7 +191,7 @@ class Ledger(LedgerEngine):
     ) -> Finding:
         """Write down one question and its answer, pass the verdict that follows from it, and tell where that leads."""
 
-        async def work(connection: AsyncConnection) -> Finding:
+        async def work(connection: LedgerConnection) -> Finding:
             known = await known_of(connection, record)
             rows = known.attempts
             acknowledged = await lookup_rows.acknowledged(connection, record.workflow_id, rows)
@@ -211,7 +211,7 @@ class Ledger(LedgerEngine):
         sent for it anyway.
         """
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: LedgerConnection) -> None:
             await insert_row(connection, new_row(record, State.HELD))
             known = await known_of(connection, record)
             state, decided = State(known.row["state"]), known.decided
@@ -231,7 +231,7 @@ class Ledger(LedgerEngine):
         Raises LedgerContradiction where the rows do not bear out a final state.
         """
 
-        async def work(connection: AsyncConnection) -> RechargeResult:
+        async def work(connection: LedgerConnection) -> RechargeResult:
             if finding.state is State.INVALID:
                 return await record_invalid(connection, record, finding)
             known = await known_of(connection, record)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.reading import AttemptRow
 from activities.ledger.rows import NOW, cut, cut_reason
 from activities.ledger.tables import attempts, lookups
@@ -19,7 +19,7 @@ _ACKNOWLEDGING_STATUSES = frozenset({202, 409})
 """Answers by which the provider showed that it knows the reference; 'not found' is a contradiction after them."""
 
 
-async def history(connection: AsyncConnection, workflow_id: str, attempt_number: int) -> tuple[int, datetime | None]:
+async def history(connection: LedgerConnection, workflow_id: str, attempt_number: int) -> tuple[int, datetime | None]:
     """How often the provider was asked about this attempt, and when it last answered."""
     query = select(func.count(), func.max(lookups.c.answered_at)).where(
         lookups.c.workflow_id == workflow_id, lookups.c.attempt_number == attempt_number
@@ -29,7 +29,7 @@ async def history(connection: AsyncConnection, workflow_id: str, attempt_number:
 
 
 async def insert_lookup(
-    connection: AsyncConnection, workflow_id: str, attempt_number: int, reading: LookupReading, asked_at: datetime
+    connection: LedgerConnection, workflow_id: str, attempt_number: int, reading: LookupReading, asked_at: datetime
 ) -> None:
     """Add one question and its answer."""
     await connection.execute(
@@ -46,7 +46,7 @@ async def insert_lookup(
     )
 
 
-async def acknowledged(connection: AsyncConnection, workflow_id: str, rows: Sequence[AttemptRow]) -> bool:
+async def acknowledged(connection: LedgerConnection, workflow_id: str, rows: Sequence[AttemptRow]) -> bool:
     """Tell whether the provider ever showed that it knows this reference."""
     if any(row.facts.outcome is Outcome.PENDING or row.facts.status in _ACKNOWLEDGING_STATUSES for row in rows):
         return True
@@ -74,7 +74,7 @@ def counted_before(rows: Sequence[AttemptRow]) -> bool:
 
 
 async def pass_verdict(
-    connection: AsyncConnection, workflow_id: str, rows: Sequence[AttemptRow], reading: LookupReading, *, counts: bool
+    connection: LedgerConnection, workflow_id: str, rows: Sequence[AttemptRow], reading: LookupReading, *, counts: bool
 ) -> None:
     """Judge the attempts that wait by what the look-up said; an open one is given up as unknown in the same transaction.
 
@@ -94,7 +94,7 @@ async def pass_verdict(
 
 
 async def judge_attempt(
-    connection: AsyncConnection,
+    connection: LedgerConnection,
     workflow_id: str,
     row: AttemptRow,
     verdict: Verdict | None,

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.dialects import mysql
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, recharges, request_claims
 from recharge.contract import DuplicateRequests, RecordInput
@@ -18,7 +18,7 @@ from recharge.outcome import Outcome, State, Verdict, is_retried
 from recharge.privacy import phone_digits
 from recharge.sending import AttemptFacts, Obstacle, ObstacleKind, frees_its_claim
 
-OwnerOf = Callable[[AsyncConnection, RecordInput], Awaitable[str | None]]
+OwnerOf = Callable[[LedgerConnection, RecordInput], Awaitable[str | None]]
 """Tells who else owns what a record claims."""
 
 CLAIM = insert(request_claims).values(claimed_at=NOW)
@@ -48,7 +48,7 @@ def claims_of(record: RecordInput) -> list[str]:
     return [hashlib.sha256(text.encode()).hexdigest() for text in texts]
 
 
-async def claim(connection: AsyncConnection, record: RecordInput) -> str | None:
+async def claim(connection: LedgerConnection, record: RecordInput) -> str | None:
     """Claim what the record claims, in the transaction that would open its first attempt, and return another owner where there is one.
 
     A claim whose owner ended without anything carried out is taken over.
@@ -61,7 +61,7 @@ async def claim(connection: AsyncConnection, record: RecordInput) -> str | None:
     return None
 
 
-async def _taken_over(connection: AsyncConnection, claimed: str, owner: str, record: RecordInput) -> bool:
+async def _taken_over(connection: LedgerConnection, claimed: str, owner: str, record: RecordInput) -> bool:
     """Take a claim from an owner that ended without effect; False where it did not."""
     if not await _ended_without_effect(connection, owner):
         return False
@@ -72,7 +72,7 @@ async def _taken_over(connection: AsyncConnection, claimed: str, owner: str, rec
     return True
 
 
-async def other_owner(connection: AsyncConnection, record: RecordInput) -> str | None:
+async def other_owner(connection: LedgerConnection, record: RecordInput) -> str | None:
     """The record that owns what this one claims, where that is another one."""
     for claimed in claims_of(record):
         owner = await _owner(connection, claimed)
@@ -81,13 +81,13 @@ async def other_owner(connection: AsyncConnection, record: RecordInput) -> str |
     return None
 
 
-async def _owner(connection: AsyncConnection, claimed: str) -> str | None:
+async def _owner(connection: LedgerConnection, claimed: str) -> str | None:
     query = select(request_claims.c.workflow_id).where(request_claims.c.claim == claimed).with_for_update()
     owner: str | None = await connection.scalar(query)
     return owner
 
 
-async def _ended_without_effect(connection: AsyncConnection, workflow_id: str) -> bool:
+async def _ended_without_effect(connection: LedgerConnection, workflow_id: str) -> bool:
     """Tell whether a record ended and surely carried nothing out."""
     state = await connection.scalar(
         select(recharges.c.state).where(recharges.c.workflow_id == workflow_id).with_for_update(read=True)
@@ -104,7 +104,7 @@ async def _ended_without_effect(connection: AsyncConnection, workflow_id: str) -
 
 
 async def find_obstacles(
-    connection: AsyncConnection,
+    connection: LedgerConnection,
     record: RecordInput,
     facts: Sequence[AttemptFacts],
     now: datetime | None,
@@ -135,14 +135,14 @@ async def find_obstacles(
     return found
 
 
-async def _twin(connection: AsyncConnection, record: RecordInput) -> str | None:
+async def _twin(connection: LedgerConnection, record: RecordInput) -> str | None:
     """A record of another source with the same key and value. Our own row stands already, so that of two at once one sees the other."""
     which = {"same_digest": record.content_digest, "own_source": record.source}
     twin: str | None = await connection.scalar(TWIN, which)
     return twin
 
 
-async def _is_twin(connection: AsyncConnection, record: RecordInput, workflow_id: str) -> bool:
+async def _is_twin(connection: LedgerConnection, record: RecordInput, workflow_id: str) -> bool:
     """Tell whether this other record is one that `_twin` could have found."""
     query = select(recharges.c.content_digest, recharges.c.source).where(recharges.c.workflow_id == workflow_id)
     row = (await connection.execute(query.with_for_update(read=True))).one_or_none()

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.obstacles import claim, find_obstacles
 from activities.ledger.reading import AttemptRow, read_decided
 from activities.ledger.rows import INSERT_ATTEMPT, read_now, timeout_us
@@ -13,7 +12,7 @@ from recharge.outcome import State
 from recharge.sending import Facts
 
 
-async def facts_of_new(connection: AsyncConnection, record: RecordInput) -> Facts:
+async def facts_of_new(connection: LedgerConnection, record: RecordInput) -> Facts:
     """What is known about a record whose row was just inserted, in as few questions as that takes."""
     now = await read_now(connection) if record.stale_after_s is not None else None
     # Looked for after the row was inserted: a decision about a record that was not begun is written before the row is looked for.
@@ -29,7 +28,7 @@ def own_opening(rows: Sequence[AttemptRow], token: str) -> Opened | None:
 
 
 async def insert_attempt(
-    connection: AsyncConnection, record: RecordInput, token: str, timeout_s: float, before: Sequence[AttemptRow]
+    connection: LedgerConnection, record: RecordInput, token: str, timeout_s: float, before: Sequence[AttemptRow]
 ) -> Opened:
     """Write down the intention to send, as the attempt after those before it."""
     number = before[-1].facts.number + 1 if before else 1

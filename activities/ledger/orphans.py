@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.tables import attempts, recharges, request_claims
 
@@ -70,7 +70,7 @@ class Orphans(LedgerEngine):
         return low
 
     async def _scalars(self, query: Any) -> list[Any]:  # noqa: ANN401  # any query of one column
-        async def work(connection: AsyncConnection) -> list[Any]:
+        async def work(connection: LedgerConnection) -> list[Any]:
             return list(await connection.scalars(query))
 
         return await self.transact(work)

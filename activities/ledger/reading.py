@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BindParameter, RowMapping, Select, and_, bindparam, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.obstacles import OwnerOf, find_obstacles, other_owner
 from activities.ledger.rows import AT_POSITION, ROW_COLUMNS, position_of, read_now, refuse_another
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
@@ -63,7 +63,7 @@ def obstacle_token(kind: ObstacleKind) -> str:
     return f"obstacle:{kind}"
 
 
-async def read_known(connection: AsyncConnection, record: RecordInput) -> Known | None:
+async def read_known(connection: LedgerConnection, record: RecordInput) -> Known | None:
     """Lock and read everything that a decision about the record rests on; None where it has no row.
 
     Raises FingerprintMismatch where the row belongs to another record of the same position.
@@ -83,7 +83,7 @@ async def read_known(connection: AsyncConnection, record: RecordInput) -> Known 
     )
 
 
-async def read_attempts(connection: AsyncConnection, workflow_id: str) -> list[AttemptRow]:
+async def read_attempts(connection: LedgerConnection, workflow_id: str) -> list[AttemptRow]:
     """All attempts of a record, oldest first, by a locking read."""
     query = select(attempts).where(attempts.c.workflow_id == workflow_id).order_by(attempts.c.number).with_for_update()
     return [_attempt(row) for row in (await connection.execute(query)).mappings()]
@@ -137,14 +137,14 @@ _NEWEST = newest_decision(bindparam("decided_id")).with_for_update()
 NEWEST_DECISION_ID = newest_decision(bindparam("decided_id")).with_only_columns(operator_actions.c.id).with_for_update()
 
 
-async def read_decided(connection: AsyncConnection, workflow_id: str) -> Decided | None:
+async def read_decided(connection: LedgerConnection, workflow_id: str) -> Decided | None:
     """The newest decision of a person that was not refused, by a locking read."""
     row = (await connection.execute(_NEWEST, {"decided_id": workflow_id})).mappings().one_or_none()
     return None if row is None else _decided(row)
 
 
 async def read_facts(
-    connection: AsyncConnection, record: RecordInput, known: Known, *, owner_of: OwnerOf = other_owner
+    connection: LedgerConnection, record: RecordInput, known: Known, *, owner_of: OwnerOf = other_owner
 ) -> Facts:
     """Gather what `recharge.sending.judge` needs, under the lock of the record's row; `owner_of` as in `find_obstacles`."""
     row, rows = known.row, known.attempts

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, insert, select, text, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.rows import NOW, cut, cut_reason
 from activities.ledger.tables import attempts, recharges, redactions
@@ -59,8 +59,8 @@ class Redactions(LedgerEngine):
     async def span(self, older_than_days: int) -> Span:
         """What a run would be about now, in MySQL's time."""
 
-        async def work(connection: AsyncConnection) -> Span:
-            until: datetime = await connection.scalar(  # type: ignore[assignment]  # one row, always
+        async def work(connection: LedgerConnection) -> Span:
+            until: datetime = await connection.scalar(
                 select(func.date_sub(NOW, text(f"INTERVAL {older_than_days:d} DAY")))  # a checked whole number
             )
             since = await connection.scalar(
@@ -106,7 +106,7 @@ class Redactions(LedgerEngine):
     ) -> tuple[int, _Place] | None:
         count = limits.REDACTED_AT_A_TIME if run is None or run.keep is None else limits.ARCHIVED_AT_A_TIME
 
-        async def work(connection: AsyncConnection) -> tuple[int, _Place] | None:
+        async def work(connection: LedgerConnection) -> tuple[int, _Place] | None:
             # `updated_at` of a final record is when it became final, and is what the index has.
             query = select(recharges.c.id, recharges.c.updated_at, recharges.c.redacted_at).where(
                 recharges.c.state == state.value, recharges.c.updated_at < span.until
@@ -130,7 +130,7 @@ class Redactions(LedgerEngine):
         return await self.transact(work)
 
 
-async def _begin(connection: AsyncConnection, span: Span, token: str, *, by: str, note: str) -> None:
+async def _begin(connection: LedgerConnection, span: Span, token: str, *, by: str, note: str) -> None:
     # Our own row is there where only the reply to its COMMIT was lost.
     if await connection.scalar(select(redactions.c.id).where(redactions.c.token == token)) is None:
         await connection.execute(
@@ -145,7 +145,7 @@ async def _begin(connection: AsyncConnection, span: Span, token: str, *, by: str
         )
 
 
-async def _blank(connection: AsyncConnection, ids: list[int], state: State, run: _Run) -> None:
+async def _blank(connection: LedgerConnection, ids: list[int], state: State, run: _Run) -> None:
     if run.keep is not None:
         await _archive(connection, ids, run.keep)
     await connection.execute(
@@ -158,7 +158,7 @@ async def _blank(connection: AsyncConnection, ids: list[int], state: State, run:
     )
 
 
-async def _archive(connection: AsyncConnection, ids: list[int], keep: Keep) -> None:
+async def _archive(connection: LedgerConnection, ids: list[int], keep: Keep) -> None:
     """Keep the records, locked meanwhile, then blank what their attempts say beyond their outcome."""
     query = select(recharges).where(recharges.c.id.in_(ids), recharges.c.redacted_at.is_(None))
     records = (await connection.execute(query.order_by(recharges.c.id).with_for_update())).mappings().all()

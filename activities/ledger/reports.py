@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import assert_never
 
 from sqlalchemy import RowMapping, Table, and_, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.counts import StateCounts
 from activities.ledger.decisions import Decisions
 from activities.ledger.obstacles import SEEN_TWIN
@@ -86,7 +86,7 @@ class Reports(ProviderTrouble, StateCounts):
     async def story(self, workflow_id: str) -> Story | None:
         """Everything about one record, or None where the ledger has none of this id."""
 
-        async def work(connection: AsyncConnection) -> Story | None:
+        async def work(connection: LedgerConnection) -> Story | None:
             query = select(recharges).where(recharges.c.workflow_id == workflow_id)
             record = (await connection.execute(query)).mappings().one_or_none()
             if record is None:
@@ -107,7 +107,7 @@ class Reports(ProviderTrouble, StateCounts):
     async def waiting(self, *, count_max: int) -> list[Waiting]:
         """What waits for a person, that which has waited longest first, at most `count_max` of them."""
 
-        async def work(connection: AsyncConnection) -> list[Waiting]:
+        async def work(connection: LedgerConnection) -> list[Waiting]:
             query = (
                 select(recharges)
                 .where(recharges.c.state.in_([state.value for state in WAITS_FOR_A_PERSON]))
@@ -125,7 +125,7 @@ class Reports(ProviderTrouble, StateCounts):
         if not offsets:
             return {}
 
-        async def work(connection: AsyncConnection) -> dict[int, Standing]:
+        async def work(connection: LedgerConnection) -> dict[int, Standing]:
             at = [
                 and_(recharges.c.partition_id == partition, recharges.c.record_offset == offset)
                 for partition, offset in offsets.items()
@@ -148,7 +148,7 @@ class Reports(ProviderTrouble, StateCounts):
     async def final_distances(self, source: str, topic: str, commit_offsets: Mapping[int, int]) -> dict[int, int]:
         """For each partition, how many offsets lie between its commit offset and its highest final record; 0 where none is beyond it."""
 
-        async def work(connection: AsyncConnection) -> dict[int, int]:
+        async def work(connection: LedgerConnection) -> dict[int, int]:
             distances: dict[int, int] = {}
             for partition, offset in commit_offsets.items():
                 # The highest started records are read from the end of an index, and nearly all of them are final.
@@ -175,13 +175,13 @@ class OperatorLedger(Decisions, Reports):
     """The ledger as a person's commands use it: one pool for what they read and what they decide."""
 
 
-async def _twin(connection: AsyncConnection, record: RowMapping) -> str | None:
+async def _twin(connection: LedgerConnection, record: RowMapping) -> str | None:
     which = {"same_digest": record["content_digest"], "own_source": record["source"]}
     twin: str | None = await connection.scalar(SEEN_TWIN, which)
     return twin
 
 
-async def _first_open_offset(connection: AsyncConnection, record: RowMapping) -> int | None:
+async def _first_open_offset(connection: LedgerConnection, record: RowMapping) -> int | None:
     # Few records are open at any time, so this is quick by the index over states however large the ledger is.
     query = select(func.min(recharges.c.record_offset)).where(
         recharges.c.source == record["source"],
@@ -193,7 +193,7 @@ async def _first_open_offset(connection: AsyncConnection, record: RowMapping) ->
     return offset
 
 
-async def _waiting(connection: AsyncConnection, row: RowMapping, now: datetime) -> Waiting:
+async def _waiting(connection: LedgerConnection, row: RowMapping, now: datetime) -> Waiting:
     workflow_id = row["workflow_id"]
     attempt = await _newest(connection, attempts, workflow_id)
     lookup = await _newest(connection, lookups, workflow_id)
@@ -214,12 +214,12 @@ async def _waiting(connection: AsyncConnection, row: RowMapping, now: datetime) 
     )
 
 
-async def _newest(connection: AsyncConnection, table: Table, workflow_id: str) -> RowMapping | None:
+async def _newest(connection: LedgerConnection, table: Table, workflow_id: str) -> RowMapping | None:
     query = select(table).where(table.c.workflow_id == workflow_id).order_by(table.c.id.desc()).limit(1)
     return (await connection.execute(query)).mappings().one_or_none()
 
 
-async def _reason(connection: AsyncConnection, row: RowMapping, attempt: RowMapping | None) -> str:
+async def _reason(connection: LedgerConnection, row: RowMapping, attempt: RowMapping | None) -> str:
     """Why a record waits, from the rows alone."""
     query = newest_decision(row["workflow_id"])
     action = (await connection.execute(query)).mappings().one_or_none()
@@ -249,7 +249,7 @@ def _is_not_applied(action: RowMapping, row: RowMapping, attempt: RowMapping | N
             assert_never(unknown)
 
 
-async def _why_held(connection: AsyncConnection, row: RowMapping, action: RowMapping | None) -> str:
+async def _why_held(connection: LedgerConnection, row: RowMapping, action: RowMapping | None) -> str:
     if action is not None and action["action"] == Action.HOLD:
         return f"on hold by {action['decided_by']}: {action['note']}"
     twin = await _twin(connection, row)

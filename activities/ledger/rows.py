@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping, bindparam, func, select, text, update
 from sqlalchemy.dialects.mysql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.errors import FingerprintMismatch, LedgerContradiction
 from activities.ledger.tables import attempts, recharges
 from recharge import limits
@@ -16,7 +16,7 @@ from recharge.outcome import FINAL_STATES, PREDECESSORS, State
 NOW = func.utc_timestamp(6)
 
 
-async def read_now(connection: AsyncConnection) -> datetime:
+async def read_now(connection: LedgerConnection) -> datetime:
     """MySQL's time, the one clock that decides anything."""
     now: datetime = (await connection.execute(select(NOW))).scalar_one()
     return now
@@ -76,7 +76,7 @@ def timeout_us(timeout_s: float) -> int:
     return round(timeout_s * 1_000_000)
 
 
-async def insert_row(connection: AsyncConnection, row: dict[str, Any]) -> bool:
+async def insert_row(connection: LedgerConnection, row: dict[str, Any]) -> bool:
     """Insert a record's row, or lock the one that its position has already; False in that case, and the row is counted as begun once more.
 
     A plain insert that fails would leave a shared lock, and two of those wait for each other as soon as both want to write. This form locks
@@ -128,7 +128,7 @@ def position_of(record: RecordInput) -> dict[str, Any]:
     }
 
 
-async def lock_row(connection: AsyncConnection, record: RecordInput) -> RowMapping | None:
+async def lock_row(connection: LedgerConnection, record: RecordInput) -> RowMapping | None:
     """Lock the record's row and return it, or None where there is none.
 
     Raises FingerprintMismatch where the row belongs to another record of the same position.
@@ -148,7 +148,7 @@ def refuse_another(record: RecordInput, row: RowMapping) -> None:
         )
 
 
-async def move(connection: AsyncConnection, record: RecordInput, state: State, **columns: Any) -> None:  # noqa: ANN401  # columns of the row
+async def move(connection: LedgerConnection, record: RecordInput, state: State, **columns: Any) -> None:  # noqa: ANN401  # columns of the row
     """Carry out one transition of the table of states, by compare-and-set.
 
     Raises LedgerContradiction where the row is not in a state that may be followed by `state`: never a repair.

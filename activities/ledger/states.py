@@ -1,7 +1,6 @@
 """How a record's row follows what was found about it: its open state, a hold, and the final state. All under the lock of that row."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.decisions import Wish, insert_action
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.reading import Known, obstacle_token, read_known
@@ -14,7 +13,7 @@ _THE_SERVICE = "recharge"
 """Who holds a record for which an obstacle stands in the way."""
 
 
-async def known_of(connection: AsyncConnection, record: RecordInput) -> Known:
+async def known_of(connection: LedgerConnection, record: RecordInput) -> Known:
     """Lock and read what is known of a record that was worked on. Raises LedgerContradiction where it has no row."""
     known = await read_known(connection, record)
     if known is None:
@@ -24,7 +23,7 @@ async def known_of(connection: AsyncConnection, record: RecordInput) -> Known:
     return known
 
 
-async def follow(connection: AsyncConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
+async def follow(connection: LedgerConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
     """Let the open state follow what was found. A hold stays, and a final state is for `record_result` alone to write."""
     if finding.state is State.HELD:
         await hold(connection, record, facts, finding)
@@ -32,7 +31,7 @@ async def follow(connection: AsyncConnection, record: RecordInput, facts: Facts,
         await move(connection, record, finding.state)
 
 
-async def hold(connection: AsyncConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
+async def hold(connection: LedgerConnection, record: RecordInput, facts: Facts, finding: Finding) -> None:
     """Hold the record. Where an obstacle does it, that is a hold of its own, so that a person who decides has seen this very obstacle."""
     obstacle = unreleased_obstacle(facts)
     if obstacle is not None:
@@ -42,7 +41,7 @@ async def hold(connection: AsyncConnection, record: RecordInput, facts: Facts, f
         await move(connection, record, State.HELD, reason=cut_reason(finding.said))
 
 
-async def record_invalid(connection: AsyncConnection, record: RecordInput, finding: Finding) -> RechargeResult:
+async def record_invalid(connection: LedgerConnection, record: RecordInput, finding: Finding) -> RechargeResult:
     """Write the one row of a record that cannot be carried out. Raises LedgerContradiction where another row stands there."""
     reason = cut_reason(record.invalid_reason or finding.said)
     row = new_row(record, State.INVALID) | {"reason": reason, "resolved_by": ResolvedBy.INTAKE}
@@ -55,7 +54,7 @@ async def record_invalid(connection: AsyncConnection, record: RecordInput, findi
     return RechargeResult(State.INVALID, record.fingerprint, reason)
 
 
-async def finalise(connection: AsyncConnection, record: RecordInput, judged: Finding) -> None:
+async def finalise(connection: LedgerConnection, record: RecordInput, judged: Finding) -> None:
     """Write the final state, with what made it final."""
     await move(
         connection,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.tables import attempts, recharges
 from recharge.outcome import Outcome, State, is_retried
@@ -53,7 +53,7 @@ class ProviderTrouble(LedgerEngine):
             .order_by(groups.c.records.desc(), groups.c.outcome)
         )
 
-        async def work(connection: AsyncConnection) -> Sequence[Trouble]:
+        async def work(connection: LedgerConnection) -> Sequence[Trouble]:
             rows = (await connection.execute(query)).all()
             return [Trouble(Outcome(outcome), status, records, error or "") for outcome, status, records, error in rows]
 

@@ -7,8 +7,7 @@ and the long way finds everything as it was. So nothing is decided here that wou
 
 from dataclasses import dataclass, replace
 
-from sqlalchemy import bindparam, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, select, update
 
 from activities.ledger.batch import Answered, Batch, Unusual
 from activities.ledger.closing import CLOSE_OPEN, closing_of
@@ -54,7 +53,7 @@ _OPEN_CLAIMING = Batch(
 )
 
 
-async def open_usually(connection: AsyncConnection, record: RecordInput, token: str, timeout_s: float) -> Opened:
+def open_usually(connection: Connection, record: RecordInput, token: str, timeout_s: float) -> Opened:
     """Begin a record that nobody knows, and open its first attempt.
 
     Raises Unusual where there is a row, a claim or a decision already, or anything that keeps the record from being sent.
@@ -71,7 +70,7 @@ async def open_usually(connection: AsyncConnection, record: RecordInput, token: 
         "token": token,
         "timeout_us": timeout_us(timeout_s),
     }
-    answers = await (_OPEN_CLAIMING if claims else _OPEN).run(connection, values)
+    answers = (_OPEN_CLAIMING if claims else _OPEN).run(connection, values)
     if not _is_all_new(record, answers[0], answers[1], answers[-1]):
         raise Unusual("something is known about it, or keeps it from being sent")
     return Opened(_FIRST, token, after_unknown=False)
@@ -116,9 +115,7 @@ def leads_to(answer: Answer) -> Finding | None:
     return finding if finding.state in FINAL_STATES else None
 
 
-async def answer_usually(
-    connection: AsyncConnection, record: RecordInput, token: str, answer: Answer, ending: Finding
-) -> Finding:
+def answer_usually(connection: Connection, record: RecordInput, token: str, answer: Answer, ending: Finding) -> Finding:
     """Close a record's first attempt and make the record final by it, where its row, this attempt and nothing else is known.
 
     Raises Unusual where the record is in another state, has another attempt or a decision, or the attempt was closed already.
@@ -131,7 +128,7 @@ async def answer_usually(
         "end_resolved_by": ending.resolved_by,
     }
     values = position_of(record) | closing_of(record, _FIRST, token, answer) | end
-    known, closed, ended = await _ANSWER.run(connection, values)
+    known, closed, ended = _ANSWER.run(connection, values)
     if closed.rowcount != 1 or ended.rowcount != 1 or not _is_all_that_is_known(record, token, known):
         raise Unusual("more is known about it than this open attempt")
     return replace(ending, is_recorded=True)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.counts import StateCounts
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, recharges
@@ -28,7 +28,7 @@ class WaitingRecords(ProviderTrouble, StateCounts):
     async def by_state(self) -> dict[State, Waiting]:
         """Every waiting state, those without a record included."""
 
-        async def work(connection: AsyncConnection) -> dict[State, Waiting]:
+        async def work(connection: LedgerConnection) -> dict[State, Waiting]:
             age_s = func.timestampdiff(text("SECOND"), func.min(recharges.c.updated_at), NOW)
             query = (
                 select(recharges.c.state, func.count(), age_s)
@@ -46,7 +46,7 @@ class WaitingRecords(ProviderTrouble, StateCounts):
     async def oldest_doubt_s(self) -> float:
         """The age of the oldest attempt of a record that waits for certainty, since its opening: keys and references end by it."""
 
-        async def work(connection: AsyncConnection) -> float:
+        async def work(connection: LedgerConnection) -> float:
             query = (
                 select(func.timestampdiff(text("SECOND"), func.min(attempts.c.opened_at), NOW))
                 .join(recharges, recharges.c.workflow_id == attempts.c.workflow_id)

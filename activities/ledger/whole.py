@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, Table, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.tables import attempts, lookups, operator_actions
 
 
@@ -21,7 +21,7 @@ class Whole:
     decisions: Sequence[Mapping[str, Any]]
 
 
-async def read_wholes(connection: AsyncConnection, records: Sequence[RowMapping]) -> list[Whole]:
+async def read_wholes(connection: LedgerConnection, records: Sequence[RowMapping]) -> list[Whole]:
     """The records of these rows, each with what belongs to it, in the same order."""
     ids = [record["workflow_id"] for record in records]
     tried, asked, decided = [await _rows(connection, table, ids) for table in (attempts, lookups, operator_actions)]
@@ -31,7 +31,7 @@ async def read_wholes(connection: AsyncConnection, records: Sequence[RowMapping]
 
 
 async def _rows(
-    connection: AsyncConnection, table: Table, workflow_ids: Sequence[str]
+    connection: LedgerConnection, table: Table, workflow_ids: Sequence[str]
 ) -> Mapping[str, list[Mapping[str, Any]]]:
     query = select(table).where(table.c.workflow_id.in_(workflow_ids)).order_by(table.c.id)
     found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)

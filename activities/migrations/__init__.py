@@ -7,7 +7,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from activities.ledger.engine import LedgerEngine, make_engine
+from activities.ledger.engine import LedgerEngine, make_pool
 from activities.ledger.errors import LedgerUnavailable
 from activities.ledger.fitness import OLDEST_READER, SCHEMA_VERSION, find_schema, refuse_newer
 
@@ -26,9 +26,9 @@ async def migrate(url: str) -> str:
     Raises LedgerUnfit where MySQL refuses us or the schema is too new,
     LedgerUnavailable where it gives no answer or another migration holds the lock.
     """
-    engine = make_engine(url, connections_max=1)
+    pool = make_pool(url, connections_max=1)
     try:
-        async with engine.connect() as connection:
+        async with pool.connect() as connection:
             await connection.run_sync(_upgrade)
             version = await connection.scalar(text("SELECT version_num FROM alembic_version"))
             await connection.commit()
@@ -36,7 +36,7 @@ async def migrate(url: str) -> str:
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         raise LedgerEngine(url).in_plain_words(error) from error
     finally:
-        await engine.dispose()
+        await pool.dispose()
 
 
 def _upgrade(connection: Connection) -> None:

@@ -16,7 +16,7 @@ def main() -> None:
     try:
         with taken_away(by_name(name)):
             sys.argv = ["recharge", *command]
-            importlib.import_module("app.main").main()
+            importlib.import_module("app.__main__").main()
     except DevstackError as error:
         sys.stderr.write(f"without: {error}\n")
         sys.exit(2)

@@ -14,7 +14,7 @@ from typing import Any
 from activities.ledger import Ledger
 from activities.profile import Call
 from activities.provider import Provider
-from app.main import main
+from app.__main__ import main
 from devstack.without.safeguards import taken_away_as_told
 from ingest.dead_letters import DeadLetters
 from ingest.kafka import RecordReader

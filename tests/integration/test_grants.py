@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from activities.ledger import Ledger
-from activities.ledger.engine import make_engine
+from activities.ledger.engine import make_pool
 from activities.migrations import migrate
 from devstack.grants import kafka_rules
 from devstack.kafka import OPERATOR, PRODUCER, READER, SERVICE
@@ -15,14 +15,14 @@ from devstack.stack import Devstack
 
 
 async def refused(url: str, statement: str) -> str:
-    engine = make_engine(url, connections_max=1)
+    pool = make_pool(url, connections_max=1)
     try:
-        async with engine.connect() as connection:
+        async with pool.connect() as connection:
             with pytest.raises(Exception, match="command denied") as caught:
                 await connection.execute(text(statement))
         return str(caught.value)
     finally:
-        await engine.dispose()
+        await pool.dispose()
 
 
 async def test_the_grants_for_mysql_are_enough_for_each_user_and_no_more(stack: Devstack, site_numbers: Any) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.testing import ActivityEnvironment
 
 from activities.calls import CallsInFlight
@@ -27,6 +26,7 @@ from activities.ledger import (
     Ruling,
     Wish,
 )
+from activities.ledger.connection import LedgerConnection
 from activities.ledger.fitness import SCHEMA_VERSION
 from activities.ledger.lookups import judge_attempt
 from activities.ledger.opening import insert_attempt
@@ -169,7 +169,7 @@ async def test_the_time_that_the_ledger_took_to_open_an_attempt_is_taken_from_it
     sender = Recharge(ledger, provider_of(site), CallsInFlight(), timeout_s=timeout_s, local_calls_max=1)
     is_locked, go_on = asyncio.Event(), asyncio.Event()
 
-    async def lock(connection: AsyncConnection) -> None:
+    async def lock(connection: LedgerConnection) -> None:
         await insert_row(connection, new_row(one, State.SENDING))
         is_locked.set()
         await go_on.wait()
@@ -307,7 +307,7 @@ async def test_a_transition_that_the_table_does_not_know_is_refused(
     # Somebody writes into the ledger by hand: what nothing of ours does, and nothing of ours repairs.
     await stack.mysql.execute(f"UPDATE {site.names.database}.recharges SET state = 'invalid'")
 
-    async def make_it_final(connection: AsyncConnection) -> None:
+    async def make_it_final(connection: LedgerConnection) -> None:
         await move(connection, one, State.SUCCEEDED)
 
     with pytest.raises(LedgerContradiction, match="no transition leads"):
@@ -352,7 +352,7 @@ async def test_what_is_known_is_read_under_the_records_lock(stack: Devstack, sit
     first = await opened(ledger, one)
     at_work, go_on = asyncio.Event(), asyncio.Event()
 
-    async def send_again(connection: AsyncConnection) -> None:
+    async def send_again(connection: LedgerConnection) -> None:
         known = await read_known(connection, one)
         assert known is not None
         at_work.set()
@@ -553,7 +553,7 @@ async def test_a_decision_whose_commit_reply_was_lost_finds_its_own_row(
     await doubt(ledger, one)
     transact = decisions.transact
 
-    async def carried_out_twice(work: Callable[[AsyncConnection], Awaitable[Ruling]]) -> Ruling:
+    async def carried_out_twice(work: Callable[[LedgerConnection], Awaitable[Ruling]]) -> Ruling:
         await transact(work)
         return await transact(work)
 

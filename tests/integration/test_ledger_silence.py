@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, text
 
-from activities.ledger.engine import LedgerEngine, make_engine
+from activities.ledger.connection import LedgerConnection
+from activities.ledger.engine import LedgerEngine, make_pool
 from activities.migrations import migrate
 from devstack.processes import wait_until
 from devstack.stack import Devstack
@@ -30,19 +30,19 @@ async def test_a_transaction_whose_client_has_fallen_silent_gives_its_locks_back
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "LEDGER_SILENCE_S", 2)
-    silent, ledger = make_engine(url), LedgerEngine(url)
+    silent, ledger = make_pool(url), LedgerEngine(url)
 
-    async def claim(connection: AsyncConnection) -> None:
+    async def claim(connection: LedgerConnection) -> None:
         await connection.execute(CLAIM)
 
-    connection = await silent.connect()
-    await connection.execute(CLAIM)
-    began_s = time.monotonic()
-    await ledger.transact(claim)
-    assert time.monotonic() - began_s < limits.LEDGER_LOCK_WAIT_S, (
-        "MySQL ended the silent one before the other one's wait was over"
-    )
-    await connection.invalidate()
+    async with silent.connect() as connection:
+        await connection.execute(CLAIM)
+        began_s = time.monotonic()
+        await ledger.transact(claim)
+        assert time.monotonic() - began_s < limits.LEDGER_LOCK_WAIT_S, (
+            "MySQL ended the silent one before the other one's wait was over"
+        )
+        await connection.invalidate()
     await silent.dispose()
     await ledger.close()
 
@@ -54,7 +54,7 @@ async def test_a_connection_that_mysql_has_ended_is_closed_without_an_error_in_t
     monkeypatch.setattr(limits, "LEDGER_IDLE_S_MAX", 0.5)
     ledger = LedgerEngine(url)
 
-    async def who(connection: AsyncConnection) -> int:
+    async def who(connection: LedgerConnection) -> int:
         return int((await connection.execute(WHO)).scalar_one())
 
     async def until_ended(number: int) -> None:
@@ -77,11 +77,17 @@ async def test_a_connection_that_mysql_may_have_ended_is_replaced_before_it_is_u
 ) -> None:
     ledger = LedgerEngine(url)
 
-    async def who(connection: AsyncConnection) -> int:
+    async def who(connection: LedgerConnection) -> int:
         return int((await connection.execute(WHO)).scalar_one())
 
     first = await ledger.transact(who)
     assert await ledger.transact(who) == first, "connections are used again"
     monkeypatch.setattr(limits, "LEDGER_IDLE_S_MAX", 0.0)
-    assert await ledger.transact_usual(who) not in {first, None}, "not one transaction is spent on finding that out"
+
+    def who_usually(connection: Connection) -> int:
+        return int(connection.execute(WHO).scalar_one())
+
+    assert await ledger.transact_usual(who_usually) not in {first, None}, (
+        "not one transaction is spent on finding that out"
+    )
     await ledger.close()

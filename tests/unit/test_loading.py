@@ -11,7 +11,7 @@ import pytest
     [
         (("app.main", "app.ingest"), {"sqlalchemy", "aiomysql", "httpx"}),
         (("app.main", "app.produce"), {"sqlalchemy", "aiomysql", "httpx"}),
-        (("app.main", "app.worker"), {"starlette", "uvicorn"}),
+        (("app.main", "app.worker"), {"starlette", "uvicorn", "sqlalchemy.orm"}),
     ],
     ids=["intake", "produce", "worker"],
 )
