@@ -22,6 +22,9 @@ _STOPPED_LONG_S = 300.0
 Records = Annotated[int, typer.Option(help="Records of the fastest case; the slower ones get fewer.", min=100)]
 InFlight = Annotated[int, typer.Option(help="Workflows of the bare loop at a time.", min=1)]
 Seconds = Annotated[float, typer.Option(help="How long records are produced at half load.", min=10)]
+Rounds = Annotated[
+    int, typer.Option(help="How often the fastest case is measured, each time between two bare loops.", min=1)
+]
 Times = Annotated[int, typer.Option(help="How many restarts of each kind.", min=1)]
 
 cli = typer.Typer(
@@ -36,37 +39,33 @@ def everything(
     context: typer.Context,
     records: Records = 1000,
     in_flight: InFlight = 100,
+    rounds: Rounds = 3,
     seconds: Seconds = 60.0,
     times: Times = 5,
 ) -> None:
-    """Measure all but the memory, in about eight minutes; one command measures one thing."""
+    """Measure all but the memory, in about eleven minutes; one command measures one thing."""
     if context.invoked_subcommand is not None:
         return
 
     async def measure(stack: Devstack) -> list[Figure]:
-        bares = await throughput.bare_loops(stack, count=records, in_flight=in_flight)
-        cases = throughput.cases(records)
-        results = [await throughput.end_to_end(stack, f"case-{n}", case) for n, case in enumerate(cases)]
-        best = results[0]
+        found, best = await throughput.measure(stack, records=records, in_flight=in_flight, rounds=rounds)
         return [
-            *throughput.figures(bares, results),
+            *found,
             *await latency.measure(stack, per_s=best.per_s * _HALF, seconds=seconds),
             *await restart.measure(stack, times=times),
-            *await duplicates.measure(best.corner, best.case.records, first_time_per_s=best.per_s),
+            *await duplicates.measure(best.corner, best.records, first_time_per_s=best.per_s),
         ]
 
     _run("all", measure)
 
 
 @cli.command("throughput")
-def throughput_(records: Records = 1000, in_flight: InFlight = 100) -> None:
-    """Records a second and CPU time of each, in four cases beside bare loops."""
+def throughput_(records: Records = 1000, in_flight: InFlight = 100, rounds: Rounds = 3) -> None:
+    """Records a second and CPU time of each, in four cases between bare loops."""
 
     async def measure(stack: Devstack) -> list[Figure]:
-        bares = await throughput.bare_loops(stack, count=records, in_flight=in_flight)
-        cases = throughput.cases(records)
-        results = [await throughput.end_to_end(stack, f"case-{n}", case) for n, case in enumerate(cases)]
-        return throughput.figures(bares, results)
+        found, _ = await throughput.measure(stack, records=records, in_flight=in_flight, rounds=rounds)
+        return found
 
     _run("throughput", measure)
 
@@ -76,7 +75,7 @@ def latency_(records: Records = 1000, seconds: Seconds = 60.0) -> None:
     """From producing to final at half load, which is half of what is measured first."""
 
     async def measure(stack: Devstack) -> list[Figure]:
-        most = await throughput.end_to_end(stack, "most", throughput.cases(records)[0])
+        most = await throughput.end_to_end(stack, "most", throughput.best_case(records))
         return await latency.measure(stack, per_s=most.per_s * _HALF, seconds=seconds)
 
     _run("latency", measure)
@@ -93,8 +92,8 @@ def duplicates_(records: Records = 10_000) -> None:
     """What records cost that are final already: so many are carried out, then read again."""
 
     async def measure(stack: Devstack) -> list[Figure]:
-        first = await throughput.end_to_end(stack, "twice", throughput.cases(records)[0])
-        return await duplicates.measure(first.corner, records, first_time_per_s=first.per_s)
+        first = await throughput.end_to_end(stack, "twice", throughput.best_case(records))
+        return await duplicates.measure(first.corner, first.records, first_time_per_s=first.per_s)
 
     _run("duplicates", measure)
 
