@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -100,9 +99,6 @@ class Recharge:
         finding = await self._close(record, opened, answer)
         if finding.is_recorded:
             tell_final(record, finding.result(record.fingerprint))
-        if finding.state is State.SENDING:
-            # Nothing was carried out, or the provider ignores a repetition: it is sent again, but not without a pause.
-            return replace(finding, state=State.RETRYING, said=answer.said, status=answer.status)
         return finding
 
     async def _open(self, record: RecordInput, deadline_s: float) -> Opened | Finding:

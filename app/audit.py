@@ -43,8 +43,7 @@ async def run(
 
     Raises LedgerError, KafkaProblem, TemporalProblem, RPCError, ProviderProblem or StatementProblem where something cannot be read.
     """
-    ledger = AuditReader(settings.mysql.url.get_secret_value())
-    try:
+    async with AuditReader(settings.mysql.url.get_secret_value()) as ledger:
         books = Books(settings.kafka, ledger, await connected(settings.temporal))
         async with _opened(settings, ledger, statement, statement_until) as opened:
             return await run_audit(
@@ -55,8 +54,6 @@ async def run(
                 duplicates_are_allowed=settings.ingest.duplicate_requests is DuplicateRequests.ALLOW,
                 progress=progress,
             )
-    finally:
-        await ledger.close()
 
 
 @asynccontextmanager

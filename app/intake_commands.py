@@ -76,13 +76,9 @@ def accept_gap(
     lost = referring(lambda: gaps.parse(gap, source=kafka.source, topic=kafka.topic))
 
     async def accept(client: Client) -> str:
-        ledger = Gaps(settings.mysql.url.get_secret_value(), connections_max=1)
-        who, why = by.strip(), note.strip()
-        try:
+        async with Gaps(settings.mysql.url.get_secret_value(), connections_max=1) as ledger:
             await ledger.check()
             acceptor = gaps.Acceptor(ledger, kafka, client, discretion_for(reveal=False))
-            return await acceptor.accept(lost, by=who, note=why)
-        finally:
-            await ledger.close()
+            return await acceptor.accept(lost, by=by.strip(), note=note.strip())
 
     typer.echo(asyncio.run(_with_temporal(settings.temporal, accept)))

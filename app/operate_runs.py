@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -113,10 +112,5 @@ async def connected(settings: TemporalSettings) -> Client:
         ) from error
 
 
-@asynccontextmanager
-async def _ledger(settings: MySQLSettings) -> AsyncIterator[OperatorLedger]:
-    ledger = OperatorLedger(settings.url.get_secret_value(), connections_max=DECISIONS_AT_ONCE)
-    try:
-        yield ledger
-    finally:
-        await ledger.close()
+def _ledger(settings: MySQLSettings) -> OperatorLedger:
+    return OperatorLedger(settings.url.get_secret_value(), connections_max=DECISIONS_AT_ONCE)

@@ -67,8 +67,7 @@ async def _redacted(url: str, older_than_days: int, path: Path | None, *, dry_ru
     from activities.ledger.redaction import Redactions  # noqa: PLC0415
     from operations.archive import Archive  # noqa: PLC0415
 
-    ledger = Redactions(url, connections_max=1)
-    try:
+    async with Redactions(url, connections_max=1) as ledger:
         await ledger.check()
         span = await ledger.span(older_than_days)
         # Only now, so that a ledger that is not there leaves no empty file behind.
@@ -78,8 +77,6 @@ async def _redacted(url: str, older_than_days: int, path: Path | None, *, dry_ru
             total = 0
             async for found in parts:
                 total += found
-    finally:
-        await ledger.close()
     told = _told(span, total, dry_run=dry_run)
     return told if archive is None else f"{told}; {counted(archive.records, 'line')} in {path}"
 

@@ -15,14 +15,13 @@ async def run(settings: RedriveEnvironment, workflow_ids: Sequence[str], *, by: 
 
     Raises a LedgerError or KafkaProblem where ledger or cluster cannot be reached: nothing is produced then.
     """
-    ledger = OperatorLedger(settings.mysql.url.get_secret_value(), connections_max=2)
-    writer = RecordWriter(settings.kafka)
-    try:
+    async with OperatorLedger(settings.mysql.url.get_secret_value(), connections_max=2) as ledger:
         await ledger.check()
-        await writer.start()
-        redriver = Redriver(ledger, settings.kafka, writer)
-        for workflow_id in workflow_ids:
-            yield await redriver.redrive(position_of(workflow_id), by=by, note=note)
-    finally:
-        await writer.stop()
-        await ledger.close()
+        writer = RecordWriter(settings.kafka)
+        try:
+            await writer.start()
+            redriver = Redriver(ledger, settings.kafka, writer)
+            for workflow_id in workflow_ids:
+                yield await redriver.redrive(position_of(workflow_id), by=by, note=note)
+        finally:
+            await writer.stop()

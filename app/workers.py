@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from temporalio.client import Client
@@ -99,7 +100,6 @@ async def worker(
     waiting = WaitingRecords(url, connections_max=2)
     provider = Provider(settings.provider)
     calls = CallsInFlight()
-    watching: list[asyncio.Task[None]] = []
     try:
         await unless_stopped(stop, wait_for_ledger(ledger))
         await check_search_attributes(client)
@@ -109,16 +109,16 @@ async def worker(
         async with sending, workflows:
             alarms = Alarms(waiting, settings.provider)
             watch = WorkerWatch(client, settings.temporal.task_queue, waiting)
-            watching.append(asyncio.create_task(alarms.run()))
+            watching = [alarms.run()]
             if telemetry.is_on():
-                watching.append(asyncio.create_task(watch.run()))
-            health.add(WORKER, WorkerSource((workflows, sending), watch, calls, alarms))
+                watching.append(watch.run())
             if deployment is not None:
-                watching.append(asyncio.create_task(deployment.watch(client)))
-            log.info("worker is polling", task_queue=settings.temporal.task_queue, ledger=ledger.where)
-            yield
-            health.remove(WORKER)
-            _cancel(watching)
+                watching.append(deployment.watch(client))
+            async with _in_background(watching):
+                health.add(WORKER, WorkerSource((workflows, sending), watch, calls, alarms))
+                log.info("worker is polling", task_queue=settings.temporal.task_queue, ledger=ledger.where)
+                yield
+                health.remove(WORKER)
             await asyncio.gather(workflows.shutdown(), sending.shutdown())
     except RuntimeError as error:  # the SDK's word for a worker that failed
         said = _SAID_BY_TEMPORAL.search(str(error.__cause__))
@@ -129,15 +129,23 @@ async def worker(
             f"{client.namespace!r} still there, and may this process still use it?"
         ) from error
     finally:
-        _cancel(watching)
         await calls.drained()
         await waiting.close()
         await ledger.close()
 
 
-def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
+@asynccontextmanager
+async def _in_background(works: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Let these run while the body does."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                log.error("what watched over the worker had failed", exc_info=ended)
 
 
 def _temporal_workers(  # noqa: PLR0913  # what they are made of

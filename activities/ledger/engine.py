@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
@@ -123,6 +123,14 @@ class LedgerEngine:
     async def close(self) -> None:
         """Close the pool's connections."""
         await self._pool.dispose()
+
+    async def __aenter__(self) -> Self:
+        """Begin to use it. Nothing is connected yet."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
 
     async def transact_usual(self, work: Callable[[Connection], T]) -> T | None:
         """Run `work` once in a transaction of the same kind; None where it did not succeed, whatever the reason, and was rolled back.

@@ -126,9 +126,10 @@ class Ledger(LedgerEngine):
                 status=row["status"],
                 resolved_by=row["resolved_by"] and ResolvedBy(row["resolved_by"]),
             )
-            finding = judge(facts, self._keys)
-            retried = finding.state is State.SENDING
-            await follow(connection, record, facts, replace(finding, state=State.RETRYING) if retried else finding)
+            finding = _not_without_a_pause(judge(facts, self._keys))
+            await follow(connection, record, facts, finding)
+            if finding.state is State.RETRYING:
+                finding = replace(finding, said=answer.said, status=answer.status)
             return replace(finding, retry_after_s=answer.retry_after_s)
 
         return await self.transact(work)
@@ -158,8 +159,7 @@ class Ledger(LedgerEngine):
     async def ended_call(self, record: RecordInput) -> Finding | None:
         """What the call of the newest attempt came to; None while it may still be under way in some worker.
 
-        An attempt that is open when its deadline has passed, by MySQL's clock, is what its worker left behind. Where nothing was carried
-        out the record is `retrying`, since it is not to be sent again without a pause.
+        An attempt that is open when its deadline has passed, by MySQL's clock, is what its worker left behind.
         """
 
         async def work(connection: LedgerConnection) -> Finding | None:
@@ -172,9 +172,7 @@ class Ledger(LedgerEngine):
                 now = facts.now or await read_now(connection)
                 if now < newest.deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S):
                     return None
-            finding = judge(facts, self._keys)
-            if finding.state is State.SENDING:
-                finding = replace(finding, state=State.RETRYING)
+            finding = _not_without_a_pause(judge(facts, self._keys))
             await follow(connection, record, facts, finding)
             return finding
 
@@ -245,3 +243,8 @@ class Ledger(LedgerEngine):
             return judged.result(record.fingerprint)
 
         return await self.transact(work)
+
+
+def _not_without_a_pause(finding: Finding) -> Finding:
+    """Where nothing was carried out, or the provider ignores a repetition, the record is sent again, but not at once."""
+    return replace(finding, state=State.RETRYING) if finding.state is State.SENDING else finding
