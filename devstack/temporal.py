@@ -68,8 +68,6 @@ class TemporalServer(ManagedServer):
             # An acknowledged start survives a kill of the server with these two, at more than twice the speed without.
             "--sqlite-pragma", "journal_mode=WAL",
             "--sqlite-pragma", "synchronous=NORMAL",
-            # Pages of the log that are moved into the database at a time: with the usual 1,000 that is a 25th of the server's work.
-            "--sqlite-pragma", "wal_autocheckpoint=8000",
             # The default of 20 polls a second adds 90 ms to every step of a lone workflow.
             "--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000",
             # A workflow is deleted once the queues have noted that its end was worked off, which they do every half minute otherwise.
