@@ -43,24 +43,9 @@ class LedgerConnection:
         """Commit what was done since the last commit."""
         await greenlet_spawn(self._connection.commit)
 
-    async def invalidate(self) -> None:
-        """Close the connection itself, which goes not back into the pool."""
-        await greenlet_spawn(self._connection.invalidate)
-
     async def close(self) -> None:
         """Give it back, after a roll-back of what is not committed."""
         await greenlet_spawn(self._connection.close)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
-        """A transaction, which is committed at the end, and rolled back where anything was raised in it."""
-        transaction = await greenlet_spawn(self._connection.begin)
-        try:
-            yield
-        except BaseException as error:
-            await greenlet_spawn(transaction.__exit__, type(error), error, error.__traceback__)
-            raise
-        await greenlet_spawn(transaction.__exit__, None, None, None)
 
 
 class Pool:
@@ -75,7 +60,7 @@ class Pool:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[LedgerConnection]:
-        """A connection, which is given back at the end."""
+        """A connection, which is given back at the end, after a roll-back of what is not committed."""
         connection = LedgerConnection(await greenlet_spawn(self._engine.connect))
         try:
             yield connection
@@ -86,8 +71,9 @@ class Pool:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[LedgerConnection]:
         """A connection in a transaction, which is committed at the end, and rolled back where anything was raised in it."""
-        async with self.connect() as connection, connection.transaction():
+        async with self.connect() as connection:
             yield connection
+            await connection.commit()
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run a function that knows nothing of coroutines in a transaction, which is ended as `begin` ends it."""

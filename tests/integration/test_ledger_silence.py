@@ -42,7 +42,7 @@ async def test_a_transaction_whose_client_has_fallen_silent_gives_its_locks_back
         assert time.monotonic() - began_s < limits.LEDGER_LOCK_WAIT_S, (
             "MySQL ended the silent one before the other one's wait was over"
         )
-        await connection.invalidate()
+        await connection.run_sync(Connection.invalidate)
     await silent.dispose()
     await ledger.close()
 
