@@ -86,12 +86,23 @@ async def _connect(transmission: Transmission, host: str, port: int) -> socket.s
         sock = transmission.open_socket(family)
         try:
             async with asyncio.timeout(transmission.connect_left_s() / (len(addresses) - index)):
-                await asyncio.get_running_loop().sock_connect(sock, address)
+                await _reach(sock, address)
         except OSError as error:  # TimeoutError is one
             problem = _reason(error)
         else:
             return sock
     raise TransportError(f"no connection to {host}: {problem}")
+
+
+async def _reach(sock: socket.socket, address: Any) -> None:  # noqa: ANN401  # of the socket's family
+    """Connect to this very address, which a loop's own way might resolve again. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    try:
+        sock.connect(address)
+    except (BlockingIOError, InterruptedError):  # it is under way
+        await _ready(sock, loop.add_writer, loop.remove_writer)
+        if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(code, os.strerror(code)) from None
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -272,5 +283,5 @@ def _reason(error: OSError) -> str:
         return (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, socket.gaierror):
         return error.strerror or str(error)
-    # asyncio words its own errors around the address, so the number is asked; its time-out alone has none.
+    # A time-out alone has no number.
     return os.strerror(error.errno) if error.errno else str(error) or "it took too long"

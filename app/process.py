@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import structlog
 
+from app import event_loop
 from recharge.problem import Problem
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ def serve(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             log.info("stopped while waiting")
 
     gc.freeze()  # what was loaded until here stays, so nobody need look through it again
-    asyncio.run(run())
+    event_loop.run(run())
     return EXIT_OK
 
 

@@ -108,6 +108,7 @@ async def measure(stack: Devstack, *, records: int, in_flight: int, rounds: int)
     """
     regular = await _bare(stack, bare.RegularAndLocal, records, in_flight)
     one_local = await _bare(stack, bare.OneLocal, records, in_flight)
+    as_served = await bare.run(stack, bare.TwoLocal, count=records, in_flight=in_flight, as_served=True)
     before = await _bare(stack, bare.TwoLocal, records, in_flight)
     best: list[Round] = []
     others: list[Round] = []
@@ -122,6 +123,7 @@ async def measure(stack: Devstack, *, records: int, in_flight: int, rounds: int)
         _bare_figure(bare.RegularAndLocal, [regular]),
         _bare_figure(bare.TwoLocal, yards),
         _bare_figure(bare.OneLocal, [one_local]),
+        _bare_figure(bare.TwoLocal, [as_served], " on the service's event loop"),
         *_figures(best, f", target {_BARE_RATIO_TARGET}", f", target {_BARE_CPU_RATIO_TARGET} at most"),
         *(figure for each in others for figure in _figures([each])),
     ], best[-1].result
@@ -131,11 +133,11 @@ async def _bare(stack: Devstack, kind: type, records: int, in_flight: int) -> ba
     return await bare.run(stack, kind, count=records, in_flight=in_flight)
 
 
-def _bare_figure(kind: type, runs: list[bare.Measured]) -> Figure:
+def _bare_figure(kind: type, runs: list[bare.Measured], how: str = "") -> Figure:
     each = {"per_s_each": [run.per_s for run in runs], "cpu_ms_each": [run.cpu_ms_each for run in runs]}
     ours_ms = statistics.median(run.cpu_ms_each[OURS] for run in runs)
     return Figure(
-        f"bare loop, {kind.__name__}",
+        f"bare loop, {kind.__name__}{how}",
         statistics.median(run.per_s for run in runs),
         "a second",
         f"{ours_ms:.1f} ms of CPU time of ours, {_of(len(runs))}",

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self, TypeVar, overload
@@ -206,9 +205,9 @@ async def wait_until(
         WaitTimeoutError: when `timeout_s` have passed, also in the middle of one asking.
         ProcessEndedError: when `process` ended.
     """
-    deadline_s = time.monotonic() + timeout_s
+    limit = asyncio.timeout(timeout_s)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with limit:
             while True:
                 if answer := await _ask(condition):
                     return answer
@@ -216,7 +215,7 @@ async def wait_until(
                     process.raise_if_ended(what)
                 await asyncio.sleep(interval_s)
     except TimeoutError:
-        if time.monotonic() < deadline_s:
+        if not limit.expired():
             raise  # the condition's own, not this limit's
         log = f" The log {process.log_file} ends with:\n{process.tail()}" if process is not None else ""
         raise WaitTimeoutError(f"Waited {timeout_s:g} s until {what}, in vain.{log}") from None

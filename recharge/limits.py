@@ -248,6 +248,10 @@ KAFKA_JOINING_POLL_S = 0.05
 KAFKA_CALL_TIMEOUT_S = 30.0
 """The deadline around every aiokafka call, some of which would otherwise wait without limit."""
 
+TLS_CLOSE_TIMEOUT_S = 0.5
+"""How long a connection to Kafka or MySQL that this side has closed waits for the other side's close. What counts was acknowledged before,
+and a broker that holds a fetch answers within a fifth of it."""
+
 KAFKA_WATCH_INTERVAL_S = 3.0
 KAFKA_WATCH_TIMEOUT_S = 5.0
 """How often the cluster is asked whether it answers at all, and how long it may not do so before the log says so. A broker that is slow

@@ -4,7 +4,8 @@ import itertools
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from temporalio.client import Client
 
 from activities.migrations import migrate
+from app.event_loop import EventLoop
 from app.temporal import register_search_attributes
 from devstack.kafka import KafkaBroker
 from devstack.kafka_admin import Record
@@ -40,6 +42,11 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach what the tests start: a shell has its background jobs ignore it, and so would all that they start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    """The event loop of the service's processes is the tests' own as well."""
+    return {"uvloop": EventLoop}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

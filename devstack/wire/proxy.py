@@ -203,10 +203,11 @@ class Wire:
         try:
             while data := await reader.read(_READ_BYTES):
                 for message in cutter.feed(data):
-                    if portion := await self._portion(link, message, is_answer=is_answer):
+                    portion = await self._portion(link, message, is_answer=is_answer)
+                    if portion and not writer.is_closing():
                         writer.write(portion)
                 await writer.drain()
-            if not link.is_cut and not link.is_muted:
+            if not (link.is_cut or link.is_muted or writer.is_closing()):
                 writer.write(cutter.rest)
                 if writer.can_write_eof():
                     writer.write_eof()

@@ -11,6 +11,7 @@ import json
 import sys
 
 from activities.provider import Call, Provider, boottime_s
+from app import event_loop
 from devstack.without.safeguards import taken_away_as_told
 from recharge import limits
 from recharge.settings import ProviderSettings
@@ -31,4 +32,4 @@ if __name__ == "__main__":
         asyncio.timeout = lambda _delay: real_timeout(None)  # type: ignore[assignment]
     body = b'{"amount":1}'.rjust(limits.RECORD_BYTES_MAX if "large" in sys.argv else 0)
     with taken_away_as_told():
-        asyncio.run(_send(sys.argv[1], sys.argv[2], float(sys.argv[3]), body))
+        event_loop.run(_send(sys.argv[1], sys.argv[2], float(sys.argv[3]), body))
