@@ -39,7 +39,7 @@ def everything(
     context: typer.Context,
     records: Records = 1000,
     in_flight: InFlight = 100,
-    rounds: Rounds = 3,
+    rounds: Rounds = 5,
     seconds: Seconds = 60.0,
     times: Times = 5,
 ) -> None:
@@ -60,7 +60,7 @@ def everything(
 
 
 @cli.command("throughput")
-def throughput_(records: Records = 1000, in_flight: InFlight = 100, rounds: Rounds = 3) -> None:
+def throughput_(records: Records = 1000, in_flight: InFlight = 100, rounds: Rounds = 5) -> None:
     """Records a second and CPU time of each, in four cases between bare loops."""
 
     async def measure(stack: Devstack) -> list[Figure]:

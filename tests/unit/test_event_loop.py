@@ -29,9 +29,7 @@ async def test_a_tls_connection_that_the_peer_never_closes_is_given_up_and_not_w
             _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
             writer.close()
             async with asyncio.timeout(10 * limits.TLS_CLOSE_TIMEOUT_S):
-                with contextlib.suppress(
-                    OSError
-                ):  # how a connection ends that was given up is told, and is what is wanted
+                with contextlib.suppress(OSError):  # it is told that the connection was given up
                     await writer.wait_closed()
         finally:
             over.set()
