@@ -190,7 +190,7 @@ def _temporal_workers(  # noqa: PLR0913  # what they are made of
         # where a forgotten import raises, and every recorded history is replayed.
         workflow_runner=UnsandboxedWorkflowRunner(),
         # A workflow's steps are carried out in the event loop's own thread, which is what this does outside a debugger. To hand each
-        # to a thread and back takes a tenth of all our work. A step that never ended would block the loop, and `/healthz` with it.
+        # to a thread and back takes a twelfth of all our work. A step that never ended would block the loop, and `/healthz` with it.
         debug_mode=True,
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=limits.STICKY_TIMEOUT_S),
         max_cached_workflows=limits.WORKFLOWS_CACHED_MAX,
