@@ -18,12 +18,12 @@ class EventLoop(uvloop.Loop):
 
     async def create_connection(self, *target: Any, **options: Any) -> tuple[Any, Any]:  # noqa: ANN401  # asyncio's own arguments
         """As asyncio's, by which those clients open their connections."""
-        if options.get("ssl"):
+        is_tls = bool(options.get("ssl"))
+        if is_tls:
             options.setdefault("ssl_shutdown_timeout", limits.TLS_CLOSE_TIMEOUT_S)
-            return await super().create_connection(*target, **options)
         connected: tuple[Any, Any] = await super().create_connection(*target, **options)
         transport, protocol = connected
-        return _PlainTransport(transport), protocol
+        return transport if is_tls else _PlainTransport(transport), protocol
 
 
 class _PlainTransport:

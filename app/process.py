@@ -10,7 +10,6 @@ from typing import Any, NoReturn, TypeVar
 
 import structlog
 
-from app import event_loop
 from recharge.problem import Problem
 
 log = structlog.get_logger(__name__)
@@ -67,6 +66,8 @@ def serve(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
             await main(stop)
         except Stopped:
             log.info("stopped while waiting")
+
+    from app import event_loop  # noqa: PLC0415  # commands that end at once need no loop of our own
 
     gc.freeze()  # what was loaded until here stays, so nobody need look through it again
     event_loop.run(run())

@@ -43,7 +43,7 @@ def everything(
     seconds: Seconds = 60.0,
     times: Times = 5,
 ) -> None:
-    """Measure all but the memory, in about eleven minutes; one command measures one thing."""
+    """Measure all but the memory, in about twelve minutes; one command measures one thing."""
     if context.invoked_subcommand is not None:
         return
 

@@ -13,8 +13,6 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from app import event_loop
-from app.event_loop import EventLoop
 from bench.cpu import OURS, CpuMeter
 from devstack.stack import Devstack
 from recharge import limits
@@ -74,7 +72,7 @@ class Measured:
 
 @asynccontextmanager
 async def worker(
-    stack: Devstack, kind: type, *, as_served: bool = False
+    stack: Devstack, kind: type, *, steps_in_loop: bool = False
 ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
     """A worker of the workflow, and what starts one eagerly and awaits its result."""
     client = await Client.connect(stack.temporal.address, namespace=stack.temporal.namespace)
@@ -97,23 +95,19 @@ async def worker(
         workflows=[kind],
         activities=[nothing],
         workflow_runner=UnsandboxedWorkflowRunner(),
-        debug_mode=as_served,
+        debug_mode=steps_in_loop,
         max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
     ):
         yield one
 
 
-async def run(stack: Devstack, kind: type, *, count: int, in_flight: int, as_served: bool = False) -> Measured:
+async def run(stack: Devstack, kind: type, *, count: int, in_flight: int, steps_in_loop: bool = False) -> Measured:
     """Run `count` workflows, `in_flight` at a time, after a round of as many that is not counted.
 
-    The SDK is taken as it comes, or `as_served`: on the event loop of the service's processes, with the workflows' steps in its own thread.
+    The workflows' steps are carried out as the SDK has it by itself, each in a thread, or `steps_in_loop`, as the service has it.
     """
-    if as_served and not isinstance(asyncio.get_running_loop(), EventLoop):
-        return await asyncio.to_thread(
-            event_loop.run, run(stack, kind, count=count, in_flight=in_flight, as_served=True)
-        )
     slots = asyncio.Semaphore(in_flight)
-    async with worker(stack, kind, as_served=as_served) as one:
+    async with worker(stack, kind, steps_in_loop=steps_in_loop) as one:
 
         async def in_turn(number: int) -> None:
             async with slots:

@@ -10,7 +10,7 @@ import pytest
     ("modules", "never"),
     [
         (("app.main", "app.ingest"), {"sqlalchemy", "aiomysql", "httpx"}),
-        (("app.main", "app.produce"), {"sqlalchemy", "aiomysql", "httpx"}),
+        (("app.main", "app.produce"), {"sqlalchemy", "aiomysql", "httpx", "uvloop"}),
         (("app.main", "app.worker"), {"starlette", "uvicorn", "sqlalchemy.orm"}),
     ],
     ids=["intake", "produce", "worker"],
