@@ -17,9 +17,6 @@ from recharge.settings import KafkaSettings
 
 _REBALANCE_TIMEOUT_S = 15.0
 """How long the group waits for a member to give its partitions back. Below the request time-out, or joining would end in one."""
-_FETCH_WAIT_S = 0.1
-"""How long a broker holds a fetch that finds nothing. aiokafka has one fetch under way at each broker, and a partition that was just read
-from is only in the next one: so long at most a new record of it lies unseen. Half a second showed in the latency of one record in ten."""
 _UNREADABLE = (errors.CorruptRecordException, errors.UnsupportedCodecError, errors.RecordTooLargeError)
 """Of Kafka's errors those that speak of a record. What else is wrong with one is none of Kafka's, such as a name that is no text."""
 _NO_PARTITION = 2**31 - 1
@@ -79,7 +76,7 @@ class RecordReader:
             max_poll_interval_ms=milliseconds(limits.KAFKA_MAX_POLL_INTERVAL_S),
             rebalance_timeout_ms=milliseconds(_REBALANCE_TIMEOUT_S),
             consumer_timeout_ms=milliseconds(limits.KAFKA_POLL_S),
-            fetch_max_wait_ms=milliseconds(_FETCH_WAIT_S),
+            fetch_max_wait_ms=milliseconds(limits.KAFKA_FETCH_WAIT_S),
             fetch_min_bytes=1,
             fetch_max_bytes=limits.BUFFERED_BYTES_MAX,
             max_partition_fetch_bytes=limits.FETCH_BYTES_MAX,
