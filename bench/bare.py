@@ -11,6 +11,7 @@ from datetime import timedelta
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
+from temporalio.service import GrpcCompression
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from bench.cpu import OURS, CpuMeter
@@ -72,10 +73,14 @@ class Measured:
 
 @asynccontextmanager
 async def worker(
-    stack: Devstack, kind: type, *, steps_in_loop: bool = False
+    stack: Devstack, kind: type, *, as_served: bool = False
 ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
     """A worker of the workflow, and what starts one eagerly and awaits its result."""
-    client = await Client.connect(stack.temporal.address, namespace=stack.temporal.namespace)
+    client = await Client.connect(
+        stack.temporal.address,
+        namespace=stack.temporal.namespace,
+        grpc_compression=GrpcCompression.NONE if as_served else GrpcCompression.GZIP,
+    )
     queue = f"bare-{kind.__name__}"
 
     async def one(number: int) -> None:
@@ -95,19 +100,20 @@ async def worker(
         workflows=[kind],
         activities=[nothing],
         workflow_runner=UnsandboxedWorkflowRunner(),
-        debug_mode=steps_in_loop,
+        debug_mode=as_served,
         max_concurrent_activities=limits.ACTIVITIES_IN_FLIGHT_MAX,
     ):
         yield one
 
 
-async def run(stack: Devstack, kind: type, *, count: int, in_flight: int, steps_in_loop: bool = False) -> Measured:
+async def run(stack: Devstack, kind: type, *, count: int, in_flight: int, as_served: bool = False) -> Measured:
     """Run `count` workflows, `in_flight` at a time, after a round of as many that is not counted.
 
-    The workflows' steps are carried out as the SDK has it by itself, each in a thread, or `steps_in_loop`, as the service has it.
+    Client and worker are set as the SDK has it by itself: messages are compressed, and each step of a workflow is handed to a thread. Or
+    they are set `as_served`, that is, as the service sets them: neither is done.
     """
     slots = asyncio.Semaphore(in_flight)
-    async with worker(stack, kind, steps_in_loop=steps_in_loop) as one:
+    async with worker(stack, kind, as_served=as_served) as one:
 
         async def in_turn(number: int) -> None:
             async with slots:
