@@ -51,9 +51,9 @@ def everything(
         found, best = await throughput.measure(stack, records=records, in_flight=in_flight, rounds=rounds)
         return [
             *found,
-            *await latency.measure(stack, per_s=best.per_s * _HALF, seconds=seconds),
+            *await latency.measure(stack, per_s=best.measured.per_s * _HALF, seconds=seconds),
             *await restart.measure(stack, times=times),
-            *await duplicates.measure(best.corner, best.records, first_time_per_s=best.per_s),
+            *await duplicates.measure(best.corner, best.records, first_time_per_s=best.measured.per_s),
         ]
 
     _run("all", measure)
@@ -76,7 +76,7 @@ def latency_(records: Records = 1000, seconds: Seconds = 60.0) -> None:
 
     async def measure(stack: Devstack) -> list[Figure]:
         most = await throughput.end_to_end(stack, "most", throughput.best_case(records))
-        return await latency.measure(stack, per_s=most.per_s * _HALF, seconds=seconds)
+        return await latency.measure(stack, per_s=most.measured.per_s * _HALF, seconds=seconds)
 
     _run("latency", measure)
 
@@ -93,7 +93,7 @@ def duplicates_(records: Records = 10_000) -> None:
 
     async def measure(stack: Devstack) -> list[Figure]:
         first = await throughput.end_to_end(stack, "twice", throughput.best_case(records))
-        return await duplicates.measure(first.corner, first.records, first_time_per_s=first.per_s)
+        return await duplicates.measure(first.corner, first.records, first_time_per_s=first.measured.per_s)
 
     _run("duplicates", measure)
 

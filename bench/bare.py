@@ -69,6 +69,9 @@ class Measured:
 
     per_s: float
     cpu_ms_each: dict[str, float]
+    ended_s: float
+    """By the system's clock."""
+    took_s: float
 
 
 @asynccontextmanager
@@ -123,7 +126,8 @@ async def run(stack: Devstack, kind: type, *, count: int, in_flight: int, as_ser
         pids = {OURS: os.getpid(), stack.temporal.name: stack.temporal.pid}
         began_s, cpu = time.monotonic(), CpuMeter(pids)
         await asyncio.gather(*(in_turn(number) for number in range(count)))
-        return Measured(count / (time.monotonic() - began_s), cpu.ms_each(count))
+        took_s = time.monotonic() - began_s
+        return Measured(count / took_s, cpu.ms_each(count), time.time(), took_s)
 
 
 async def latencies_s(stack: Devstack, kind: type, *, per_s: float, count: int) -> list[float]:

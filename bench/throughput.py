@@ -13,6 +13,7 @@ from bench import bare
 from bench.corner import Corner
 from bench.cpu import OURS, CpuMeter
 from bench.figure import Figure
+from bench.gauge import Gauge
 from devstack.simulator.client import Rule
 from devstack.stack import Devstack
 
@@ -41,8 +42,7 @@ class Result:
     """What came of a case, and the corner where its records are final now."""
 
     case: Case
-    per_s: float
-    cpu_ms_each: dict[str, float]
+    measured: bare.Measured
     corner: Corner
     records: int
     """How many there are, those included that were not counted."""
@@ -50,22 +50,34 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A case between two runs of the bare loop. The machine is not equally fast every minute, so each is held against its neighbours."""
+    """A case between two runs of the bare loop. The machine is not equally fast every second, so each is held against its neighbours,
+    and all are told in pieces of the gauge's work.
+    """
 
     result: Result
     before: bare.Measured
     after: bare.Measured
+    gauge: Gauge
 
     @property
     def rate_ratio(self) -> float:
         """How fast it was, as a share of the bare loop."""
-        return self.result.per_s / statistics.mean((self.before.per_s, self.after.per_s))
+        ours, *yards = (each.per_s * self.piece_ms(each) for each in self._all)
+        return ours / statistics.fmean(yards)
 
     @property
     def cpu_ratio(self) -> float:
         """What our process took for a record, in times of the bare loop's."""
-        yard_ms = statistics.mean((self.before.cpu_ms_each[OURS], self.after.cpu_ms_each[OURS]))
-        return self.result.cpu_ms_each[OURS] / yard_ms
+        ours, *yards = (each.cpu_ms_each[OURS] / self.piece_ms(each) for each in self._all)
+        return ours / statistics.fmean(yards)
+
+    @property
+    def _all(self) -> tuple[bare.Measured, ...]:
+        return self.result.measured, self.before, self.after
+
+    def piece_ms(self, measured: bare.Measured) -> float:
+        """How slow the machine was meanwhile."""
+        return self.gauge.piece_ms(measured.ended_s - measured.took_s, measured.ended_s)
 
 
 def best_case(records: int) -> Case:
@@ -98,7 +110,8 @@ async def end_to_end(stack: Devstack, name: str, case: Case) -> Result:
         await corner.until_committed(total, process)
         took_s = time.monotonic() - began_s
         counted = total - uncounted
-        return Result(case, counted / took_s, cpu.ms_each(counted), corner, total)
+        measured = bare.Measured(counted / took_s, cpu.ms_each(counted), time.time(), took_s)
+        return Result(case, measured, corner, total)
     finally:
         await process.terminate(_STOP_TIMEOUT_S)
         await stack.simulator.client.clear_rules()
@@ -109,6 +122,13 @@ async def measure(stack: Devstack, *, records: int, in_flight: int, rounds: int)
 
     The targets are told by the bare loop of two local activities, the service's first shape.
     """
+    with Gauge() as gauge:
+        return await _measure(stack, gauge, records=records, in_flight=in_flight, rounds=rounds)
+
+
+async def _measure(
+    stack: Devstack, gauge: Gauge, *, records: int, in_flight: int, rounds: int
+) -> tuple[list[Figure], Result]:
     await end_to_end(stack, "case-uncounted", best_case(records))
     regular = await _bare(stack, bare.RegularAndLocal, records, in_flight)
     one_local = await _bare(stack, bare.OneLocal, records, in_flight)
@@ -122,7 +142,7 @@ async def measure(stack: Devstack, *, records: int, in_flight: int, rounds: int)
     for number, case in enumerate(cases):
         result = await end_to_end(stack, f"case-{number}", case)
         after = await _bare(stack, bare.TwoLocal, records, in_flight)
-        (best if number < rounds else others).append(Round(result, before, after))
+        (best if number < rounds else others).append(Round(result, before, after, gauge))
         before = after
     yards = [best[0].before, *(each.after for each in (*best, *others))]
     return [
@@ -155,18 +175,19 @@ def _figures(rounds: list[Round], rate_aim: str = "", cpu_aim: str = "") -> list
     """A case's records a second and CPU time of ours, the median of its rounds, each beside the bare loop around it."""
     name, of = rounds[0].result.case.name, _of(len(rounds))
     details = {
-        "per_s_each": [each.result.per_s for each in rounds],
+        "per_s_each": [each.result.measured.per_s for each in rounds],
         "rate_ratio_each": [each.rate_ratio for each in rounds],
         "cpu_ratio_each": [each.cpu_ratio for each in rounds],
-        "cpu_ms_each": [each.result.cpu_ms_each for each in rounds],
+        "cpu_ms_each": [each.result.measured.cpu_ms_each for each in rounds],
+        "piece_ms_each": [each.piece_ms(each.result.measured) for each in rounds],
     }
     rate_ratio = statistics.median(each.rate_ratio for each in rounds)
     cpu_ratio = statistics.median(each.cpu_ratio for each in rounds)
-    ours_ms = statistics.median(each.result.cpu_ms_each[OURS] for each in rounds)
+    ours_ms = statistics.median(each.result.measured.cpu_ms_each[OURS] for each in rounds)
     return [
         Figure(
             name,
-            statistics.median(each.result.per_s for each in rounds),
+            statistics.median(each.result.measured.per_s for each in rounds),
             "a second",
             f"{rate_ratio:.2f} of the bare loop{rate_aim}, {of}",
             details,
