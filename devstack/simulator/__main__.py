@@ -7,6 +7,8 @@ import ssl
 import sys
 from pathlib import Path
 
+import uvloop
+
 from devstack.simulator import faults
 from devstack.simulator.book import Book
 from devstack.simulator.control import ControlApi
@@ -80,7 +82,7 @@ def main() -> int:
     """Run the simulator; its exit status."""
     options = parse_arguments(sys.argv[1:])
     try:
-        asyncio.run(run(options))
+        uvloop.run(run(options))
     except (JournalError, OSError) as error:
         complain(f"cannot start: {error}")
         return 1
