@@ -23,6 +23,7 @@ from app.environment import (
 )
 from app.find_commands import find_commands
 from app.intake_commands import intake_commands
+from app.loading import loading
 from app.logging import configure_logging
 from app.operate import commands
 from app.redact_command import redact_commands
@@ -64,7 +65,8 @@ def migrate() -> None:
 @cli.command()
 def ingest() -> None:
     """The intake alone: read the topic, start one workflow a record, and commit what is final."""
-    from app.ingest import run  # noqa: PLC0415
+    with loading():
+        from app.ingest import run  # noqa: PLC0415
 
     settings = _settings(IngestEnvironment)
     process.serve(lambda stop: run(settings, stop))
@@ -90,7 +92,8 @@ BuildId = Annotated[
 @cli.command()
 def worker(deployment: DeploymentName = None, build_id: BuildId = None) -> None:
     """The worker alone: carry recharges out, that is, run the workflows and their activities."""
-    from app.worker import run  # noqa: PLC0415
+    with loading():
+        from app.worker import run  # noqa: PLC0415
 
     of = Deployment.of(deployment, build_id)
     settings = _settings(WorkerEnvironment)
@@ -100,7 +103,8 @@ def worker(deployment: DeploymentName = None, build_id: BuildId = None) -> None:
 @cli.command("run")
 def run_both(deployment: DeploymentName = None, build_id: BuildId = None) -> None:
     """Intake and worker in one process, the usual way: a record's first step needs no way through Temporal's queue."""
-    from app.run import run  # noqa: PLC0415
+    with loading():
+        from app.run import run  # noqa: PLC0415
 
     of = Deployment.of(deployment, build_id)
     settings = _settings(RunEnvironment)

@@ -1,7 +1,6 @@
 """How a process of ours runs and ends: signals, exit statuses, and errors in one line."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -10,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import structlog
 
+from app.loading import loading
 from recharge.problem import Problem
 
 log = structlog.get_logger(__name__)
@@ -67,9 +67,9 @@ def serve(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         except Stopped:
             log.info("stopped while waiting")
 
-    from app import event_loop  # noqa: PLC0415  # commands that end at once need no loop of our own
+    with loading():
+        from app import event_loop  # noqa: PLC0415  # commands that end at once need no loop of our own
 
-    gc.freeze()  # what was loaded until here stays, so nobody need look through it again
     event_loop.run(run())
     return EXIT_OK
 
