@@ -12,7 +12,7 @@ from app.process import unless_stopped
 from app.temporal import connect
 from app.tracing import traced
 from app.workers import worker
-from ingest.beginnings import Beginnings
+from ingest.beside import WorkerBeside
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ async def run(settings: RunEnvironment, stop: asyncio.Event, deployment: Deploym
     """Work until `stop` is set: the intake ends first, since its records in flight need the worker."""
     async with traced("recharge-run"), observed(settings.http, stop, Process.RUN, deployment) as health:
         client = await unless_stopped(stop, connect(settings.temporal, settings.http))
-        beginnings = Beginnings()
-        async with worker(client, settings, stop, deployment, health, has_begun=beginnings.over):
-            await take_in(client, settings, stop, health, beginnings=beginnings)
+        beside = WorkerBeside()
+        async with worker(client, settings, stop, deployment, health, beside=beside):
+            await take_in(client, settings, stop, health, beside=beside)
     log.info("intake and worker have stopped")

@@ -2,14 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import structlog
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 
 from activities.await_answer import AwaitAnswer
 from activities.calls import CallsInFlight
@@ -26,10 +26,12 @@ from app.environment import WorkerEnvironment
 from app.health import Health
 from app.observed import WORKER
 from app.process import unless_stopped
+from app.telling_runner import TellingRunner
 from app.temporal import check_search_attributes
 from app.tracing import TracingInterceptor
 from app.worker_metrics import WorkerSource
 from app.worker_watch import WorkerWatch
+from ingest.beside import WorkerBeside
 from recharge import limits, telemetry, tracing
 from recharge.contract import calls_task_queue
 from recharge.problem import Problem
@@ -83,10 +85,10 @@ async def worker(
     stop: asyncio.Event,
     deployment: Deployment | None,
     health: Health,
-    has_begun: Callable[[str], None] = nobody_waits,
+    beside: WorkerBeside | None = None,
 ) -> AsyncIterator[None]:
-    """A worker that runs while the body does, as one of a deployment's where there is one. `health` tells of it, and `has_begun`
-    hears of each record whose call has left.
+    """A worker that runs while the body does, as one of a deployment's where there is one. `health` tells of it. `beside`
+    hears of it where there is an intake in this process, on the same client.
 
     At the end, a failure included, it finishes its activities, and then every call that is still in flight.
 
@@ -103,9 +105,7 @@ async def worker(
     try:
         await unless_stopped(stop, wait_for_ledger(ledger))
         await check_search_attributes(client)
-        workflows, sending = _temporal_workers(
-            client, settings, deployment, ledger, provider, calls, has_begun=has_begun
-        )
+        workflows, sending = _temporal_workers(client, settings, deployment, ledger, provider, calls, beside=beside)
         async with sending, workflows:
             alarms = Alarms(waiting, settings.provider)
             watch = WorkerWatch(client, settings.temporal.task_queue, waiting)
@@ -134,6 +134,12 @@ async def worker(
         await ledger.close()
 
 
+def _runner(client: Client, beside: WorkerBeside | None) -> WorkflowRunner:
+    if beside is None:
+        return UnsandboxedWorkflowRunner()
+    return TellingRunner(beside.endings, client.data_converter.payload_converter)
+
+
 @asynccontextmanager
 async def _in_background(works: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Let these run while the body does."""
@@ -156,7 +162,7 @@ def _temporal_workers(  # noqa: PLR0913  # what they are made of
     provider: Provider,
     calls: CallsInFlight,
     *,
-    has_begun: Callable[[str], None],
+    beside: WorkerBeside | None,
 ) -> tuple[Worker, Worker]:
     """The worker of the workflows, and that of the calls, whose queue may have a rate to keep."""
     timeout_s, calls_per_s = settings.provider.timeout_s, settings.provider.calls_per_s
@@ -166,7 +172,7 @@ def _temporal_workers(  # noqa: PLR0913  # what they are made of
         calls,
         timeout_s=timeout_s,
         local_calls_max=limits.LOCAL_CALLS_MAX if calls_per_s is None else 0,
-        has_begun=has_begun,
+        has_begun=nobody_waits if beside is None else beside.beginnings.over,
     ).recharge
     # The call and its closing always end by themselves; to cut them short would only make a doubt of them.
     shutdown_timeout = timedelta(seconds=timeout_s + limits.ACTIVITY_SLACK_S)
@@ -188,7 +194,7 @@ def _temporal_workers(  # noqa: PLR0913  # what they are made of
         deployment_config=deployment_config,
         # The sandbox loads the workflow's module anew for every record, a fifth of our work. It guards the tests instead,
         # where a forgotten import raises, and every recorded history is replayed.
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        workflow_runner=_runner(client, beside),
         # A workflow's steps are carried out in the event loop's own thread, which is what this does outside a debugger. To hand each
         # to a thread and back takes a twelfth of all our work. A step that never ended would block the loop, and `/healthz` with it.
         debug_mode=True,

@@ -54,7 +54,7 @@ class Membership:
         self._kafka = kafka
         self._in_flight_max = in_flight_max
         self._starter = starter
-        self._beginnings = starter.beginnings
+        self._beginnings = None if starter.beside is None else starter.beside.beginnings
         if self._beginnings is not None:
             self._beginnings.when_over = self._start_more
         self._switch = switch

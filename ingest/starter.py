@@ -7,6 +7,7 @@ start whose answer was lost, or that of another ingester, or another record at t
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -22,7 +23,8 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from ingest import starter_words as words
-from ingest.beginnings import Beginnings
+from ingest.beside import WorkerBeside
+from ingest.endings import Ending
 from ingest.intake_record import IntakeRecord
 from ingest.labels import search_attributes, summary
 from ingest.patience import DeletedError, Patience
@@ -51,15 +53,15 @@ class Starter:
         client: its namespace is where the workflows live. Eager start needs a worker on this very object.
         task_queue: the workers' task queue.
         hash_key: keys the hashes by which numbers and keys can be searched for.
-        beginnings: told by a worker on this very client, which gets the first workflow task at once. None where there is none.
+        beside: told by a worker on this very client, which gets the first workflow task at once. None where there is none.
     """
 
-    def __init__(self, client: Client, *, task_queue: str, hash_key: bytes, beginnings: Beginnings | None) -> None:
+    def __init__(self, client: Client, *, task_queue: str, hash_key: bytes, beside: WorkerBeside | None) -> None:
         self._client = client
         self._task_queue = task_queue
         self._hash_key = hash_key
-        self.beginnings = beginnings
-        """The records that begin now, where the worker is here."""
+        self.beside = beside
+        """What the worker tells, where it is here."""
         self._patience = Patience(client.namespace)
         self._held: set[str] = set()
         self.intake_record = IntakeRecord(client, self._patience)
@@ -127,8 +129,11 @@ class Starter:
         """
         while True:
             try:
-                handle, is_ours = await self._start(record, kafka_key)
-                result = await self._follow(record, handle, is_ours=is_ours, found=found)
+                with self._expected(record) as ending:
+                    handle, is_ours = await self._start(record, kafka_key)
+                    result = await self._told(handle, ending) if is_ours else None
+                if result is None:
+                    result = await self._follow(record, handle, is_ours=is_ours, found=found)
             except DeletedError:
                 _log.warning(
                     "workflow was deleted before it was final, starting it again", workflow_id=record.workflow_id
@@ -157,18 +162,28 @@ class Starter:
                     search_attributes=search_attributes(record, kafka_key, self._hash_key),
                     static_summary=summary(record),
                     rpc_timeout=_RPC_TIMEOUT,
-                    request_eager_start=self.beginnings is not None,
+                    request_eager_start=self.beside is not None,
                 ),
             )
         except WorkflowAlreadyStartedError as error:
             _log.info("record attached to the workflow that is there", run_id=error.run_id, **where)
             telemetry.count(instruments.WORKFLOW_STARTS, "duplicate")
-            if self.beginnings is not None:
-                self.beginnings.over(record.workflow_id)
+            if self.beside is not None:
+                self.beside.beginnings.over(record.workflow_id)
             return self._handle(record, error.run_id), False
         _log.info("record started", run_id=handle.result_run_id, **where)
         telemetry.count(instruments.WORKFLOW_STARTS, "started")
         return handle, True
+
+    def _expected(self, record: RecordInput) -> AbstractContextManager[Ending | None]:
+        return nullcontext() if self.beside is None else self.beside.endings.expected(record.workflow_id)
+
+    async def _told(self, handle: _Handle, ending: Ending | None) -> RechargeResult | None:
+        """The final state, where the worker in this process has told of this run's end; None where Temporal has to be asked."""
+        if ending is None or handle.result_run_id is None:
+            return None
+        result = await ending.result_of(handle.result_run_id)
+        return result if result is not None and result.state in FINAL_STATES else None
 
     def _handle(self, record: RecordInput, run_id: str | None) -> _Handle:
         return self._client.get_workflow_handle(record.workflow_id, run_id=run_id, result_type=RechargeResult)

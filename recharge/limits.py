@@ -137,6 +137,12 @@ BEGINNING_S_MAX = 5.0
 keep a few processors busy, few enough to leave workflow tasks free, without which a start is not eager. What the worker has not told
 about in BEGINNING_S_MAX counts no longer: where the tasks go to other processes, three records a second are started all the same."""
 
+RUN_BEGINS_WITHIN_S = 0.5
+RUN_ENDS_WITHIN_S = 5.0
+"""How long an intake waits for a worker in its process to tell a workflow's end, before it asks Temporal for the result. Where the worker
+has not even begun with the workflow in RUN_BEGINS_WITHIN_S, another process has it; above what an eager start takes on a busy machine.
+A call that takes longer than RUN_ENDS_WITHIN_S costs enough for one question more, and what went wrong meanwhile is found by it."""
+
 LOCAL_ACTIVITIES_IN_FLIGHT_MAX = 50
 """Every workflow task runs one local activity at a time, so none ever waits for a slot."""
 

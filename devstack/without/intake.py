@@ -41,6 +41,14 @@ INTAKE: Final = (
         f"{tests.HELD}a_terminated_workflow_holds_its_lane_until_a_newer_run_is_final",
     ),
     slow(
+        "end-is-acknowledged",
+        "becoming final",
+        "a record counts as final when its workflow has returned, whether or not Temporal has taken that",
+        "app.telling_runner._Telling.activate",
+        returning(weakened_intake.told_when_returned),
+        f"{tests.TELLING}what_a_workflow_returned_is_not_told_where_temporal_refused_to_hear_of_it",
+    ),
+    slow(
         "deleted-is-not-final",
         "becoming final",
         "a record whose workflow was deleted counts as final",

@@ -103,21 +103,30 @@ async def awaited_unseen(_: Any, self: Any, record: Any, handle: Any) -> Any:
     return await self._result(record, handle)
 
 
-async def final_however_it_ended(_: Any, self: Any, record: Any, handle: Any, *, is_ours: bool) -> Any:
+async def final_however_it_ended(_: Any, self: Any, record: Any, handle: Any, **others: Any) -> Any:
     """A record whose workflow failed or was terminated counts as final."""
-    del is_ours
+    del others
     try:
         return await self._result(record, handle)
     except WorkflowFailureError:
         return RechargeResult(State.SKIPPED, record.fingerprint)
 
 
-async def final_without_a_workflow(follow: Any, self: Any, record: Any, handle: Any, *, is_ours: bool) -> Any:
+async def final_without_a_workflow(follow: Any, self: Any, record: Any, handle: Any, **others: Any) -> Any:
     """A record whose workflow was deleted counts as final."""
     try:
-        return await follow(self, record, handle, is_ours=is_ours)
+        return await follow(self, record, handle, **others)
     except DeletedError:
         return RechargeResult(State.SUCCEEDED, record.fingerprint)
+
+
+def told_when_returned(activate: Any, self: Any, act: Any) -> Any:
+    """A record counts as final when its workflow has returned, whether or not Temporal has taken that."""
+    completion = activate(self, act)
+    if self._returned is not None:
+        info = self.get_info()
+        self._endings.ended(info.workflow_id, info.run_id, self._returned)
+    return completion
 
 
 def commits_by_itself(init: Any, self: Any, *arguments: Any) -> None:

@@ -75,7 +75,7 @@ async def test_what_is_not_lost_or_not_final_is_refused_and_nothing_is_written(s
     assert "from offset 0 on, so 0 is not lost" in await refused(1, 0, 0)
 
     # Started, and no worker has begun it: the ledger does not know it.
-    starter = Starter(service.client, task_queue="nobody", hash_key=b"a key of the test", beginnings=None)
+    starter = Starter(service.client, task_queue="nobody", hash_key=b"a key of the test", beside=None)
     started = record(kafka.source, 1, value(requestId="started"), topic=kafka.topic)
     waiting = asyncio.create_task(starter.carry_out(started, None))
     await wait_until(lambda: some_started(service, 1), FINAL_TIMEOUT_S, "it is started and listed")

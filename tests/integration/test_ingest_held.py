@@ -127,7 +127,7 @@ async def test_another_record_at_the_same_position_stops_its_partition_alone(
 ) -> None:
     corner = await make_corner(2)
     foreign = record(corner.site.source, 1, value(test=wish, amount="99"), topic=corner.site.topic)
-    starter = Starter(corner.client, task_queue=corner.site.task_queue, hash_key=b"another key", beginnings=None)
+    starter = Starter(corner.client, task_queue=corner.site.task_queue, hash_key=b"another key", beside=None)
     waiting = asyncio.create_task(starter.carry_out(foreign, None))
     await wait_until(
         lambda: some_started(corner, 1), FINAL_TIMEOUT_S, "the foreign workflow has started", interval_s=0.1
@@ -164,7 +164,7 @@ async def test_after_a_restart_a_record_blocks_for_as_long_as_its_workflow_is_op
 
     await wait_until(lambda: age_s() > 2, FINAL_TIMEOUT_S, "the record has blocked for a while")
     stop = asyncio.Event()
-    ingester = intake(corner.client, corner.settings(), beginnings=None)
+    ingester = intake(corner.client, corner.settings(), beside=None)
     running = asyncio.create_task(ingester.run(stop))
     try:
         await wait_until(lambda: abs(age_s() - blocked_s()) < 1, FINAL_TIMEOUT_S, "it is told for how long")
@@ -274,7 +274,7 @@ async def test_a_namespace_without_our_search_attributes_is_refused_in_one_line(
     request.workflow_execution_retention_period.FromSeconds(86_400)
     await corner.client.workflow_service.register_namespace(request)
     client = await Client.connect(corner.stack.temporal.address, namespace=name)
-    starter = Starter(client, task_queue="none", hash_key=b"another key", beginnings=None)
+    starter = Starter(client, task_queue="none", hash_key=b"another key", beside=None)
     async with asyncio.timeout(FINAL_TIMEOUT_S):
         while True:
             with pytest.raises(StarterProblem) as refused:
@@ -291,4 +291,4 @@ async def test_a_namespace_without_our_search_attributes_is_refused_in_one_line(
 async def test_a_namespace_that_does_not_exist_ends_the_intake_in_one_line(corner: Corner) -> None:
     client = await Client.connect(corner.stack.temporal.address, namespace="nowhere")
     with pytest.raises(StarterProblem, match="no namespace 'nowhere'"):
-        await intake(client, corner.settings(), beginnings=None).run(asyncio.Event())
+        await intake(client, corner.settings(), beside=None).run(asyncio.Event())

@@ -189,7 +189,7 @@ async def test_a_stop_waits_no_longer_than_its_limit_commits_what_is_final_and_l
 async def how_it_ends(corner: Corner, spoil: Callable[[], Awaitable[object]]) -> BaseException | None:
     """Run an intake until all is final, spoil something, and wait for its end."""
     # With a stable name its successor goes on at once, although it could not leave the group.
-    ingester = intake(corner.client, corner.settings(**STATIC_MEMBER), beginnings=None)
+    ingester = intake(corner.client, corner.settings(**STATIC_MEMBER), beside=None)
     running = asyncio.create_task(ingester.run(asyncio.Event()))
     try:
         await corner.until_drained()

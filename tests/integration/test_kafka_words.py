@@ -65,7 +65,7 @@ async def test_refused_credentials(corner: Corner, changes: dict[str, object]) -
 async def test_refused_credentials_end_the_intake_instead_of_being_tried_for_ever(corner: Corner) -> None:
     settings = corner.settings(RECHARGE_KAFKA__SASL_PASSWORD="not the password")
     with pytest.raises(words.CredentialsRefused):
-        await asyncio.wait_for(intake(corner.client, settings, beginnings=None).run(asyncio.Event()), 30)
+        await asyncio.wait_for(intake(corner.client, settings, beside=None).run(asyncio.Event()), 30)
 
 
 async def test_a_certificate_of_a_ca_that_is_not_ours(corner: Corner) -> None:
@@ -125,7 +125,7 @@ async def test_a_topic_that_does_not_exist(corner: Corner) -> None:
     assert_one_line(missing.value, f"{corner.site.topic}.dlt", "RECHARGE_KAFKA__DEAD_LETTER_TOPIC")
     await corner.delete_topic(corner.site.topic)
     with pytest.raises(words.TopicMissing, match="RECHARGE_KAFKA__TOPIC"):
-        await asyncio.wait_for(intake(corner.client, corner.settings(), beginnings=None).run(asyncio.Event()), 30)
+        await asyncio.wait_for(intake(corner.client, corner.settings(), beside=None).run(asyncio.Event()), 30)
 
 
 async def test_a_compacted_topic(corner: Corner) -> None:
@@ -158,7 +158,7 @@ async def test_a_missing_permission_to_describe_settings(corner: Corner) -> None
 async def test_a_missing_permission_for_the_group_ends_the_intake(corner: Corner) -> None:
     settings = corner.settings(RECHARGE_KAFKA__GROUP_ID="somebody-elses")
     with pytest.raises(words.PermissionMissing) as missing:
-        await asyncio.wait_for(intake(corner.client, settings, beginnings=None).run(asyncio.Event()), 60)
+        await asyncio.wait_for(intake(corner.client, settings, beside=None).run(asyncio.Event()), 60)
     assert_one_line(missing.value, "Read", "group 'somebody-elses'")
 
 

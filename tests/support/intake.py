@@ -44,7 +44,7 @@ class Corner:
     async def intake(self, environment: Mapping[str, str] | None = None) -> AsyncIterator[asyncio.Task[None]]:
         """An intake in this process, stopped in good order afterwards."""
         stop = asyncio.Event()
-        ingester = intake(self.client, self.settings(**(environment or {})), beginnings=None)
+        ingester = intake(self.client, self.settings(**(environment or {})), beside=None)
         task = asyncio.create_task(ingester.run(stop))
         try:
             yield task

@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from devstack.processes import wait_until
 from ingest.assignment import Assignment
-from ingest.beginnings import Beginnings
+from ingest.beside import WorkerBeside
 from ingest.consumer import Membership
 from ingest.kafka import Cluster, KafkaRecord
 from ingest.partition import AssignedPartition, Room
@@ -34,7 +34,7 @@ class EndsWhenTold(Starter):
 
     def __init__(self) -> None:
         self.told = asyncio.Event()
-        self.beginnings = None
+        self.beside = None
         self.begun: list[int] = []
 
     async def carry_out(
@@ -128,7 +128,8 @@ async def test_a_record_that_is_dropped_before_its_first_step_leaves_its_place_t
 async def test_with_a_worker_in_the_process_no_more_records_begin_than_it_can_begin_at_once(
     starter: EndsWhenTold,
 ) -> None:
-    starter.beginnings = beginnings = Beginnings()
+    starter.beside = WorkerBeside()
+    beginnings = starter.beside.beginnings
     membership = a_membership(starter, in_flight_max=1000)
     first = [f"test:transfers:0:{offset}" for offset in range(limits.BEGINNINGS_MAX)]
     membership._assignment._partitions[0] = partition_with(3 * limits.BEGINNINGS_MAX)

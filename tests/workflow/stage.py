@@ -225,7 +225,7 @@ class Stage:
         self.source = source
         self._offsets = itertools.count()
         self._runs: dict[str, Run] = {}
-        self._starter = Starter(client, task_queue=task_queue, hash_key=b"stage", beginnings=None)
+        self._starter = Starter(client, task_queue=task_queue, hash_key=b"stage", beside=None)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator["Stage"]:
