@@ -54,9 +54,15 @@ class _Telling(WorkflowInstance):
                 self._endings.ended(info.workflow_id, info.run_id, self._returned if is_complete else None)
         return completion
 
-    def _read(self, result: Payload) -> RechargeResult:
-        """What Temporal will give to those who ask it. It is read now, since the SDK encrypts it in its place."""
-        read: RechargeResult = self._converter.from_payload(result, RechargeResult)
+    def _read(self, result: Payload) -> RechargeResult | None:
+        """What Temporal will give to those who ask it. It is read now, since the SDK encrypts it in its place.
+
+        None where it is no result of ours: a step of a workflow must not fail by that, and the intake asks Temporal then, and says so.
+        """
+        try:
+            read: RechargeResult = self._converter.from_payload(result, RechargeResult)
+        except (TypeError, ValueError, KeyError, RuntimeError):
+            return None
         return read
 
     def get_serialization_context(self, command_info: Any) -> Any:  # noqa: ANN401  # the SDK's own, which it does not export

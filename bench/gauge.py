@@ -20,7 +20,7 @@ _PAUSE_S = 0.05
 
 
 class Gauge:
-    """A process that does the piece of work while the body runs, at the price of a thirtieth of one processor."""
+    """A process that does the piece of work while the body runs, at the price of a fortieth of one processor."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()

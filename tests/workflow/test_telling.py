@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from temporalio import activity, workflow
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
@@ -66,6 +66,8 @@ class Ends:
             workflow.continue_as_new("returned")
         elif how == "waits":
             await workflow.wait_condition(lambda: False)
+        elif how == "another":
+            return "no result of a recharge"  # type: ignore[return-value]  # it is meant to be none
         return RETURNED
 
     @workflow.signal
@@ -135,6 +137,12 @@ async def test_an_end_without_a_result_is_told_as_one(beside: Beside) -> None:
     assert await beside.told(handle, 1) == [(handle.result_run_id, None)]
     with pytest.raises(WorkflowFailureError):
         await handle.result()
+
+
+async def test_a_result_that_is_none_of_ours_is_not_told_and_stops_no_workflow(beside: Beside) -> None:
+    handle = await beside.start("another")
+    assert await beside.told(handle, 1) == [(handle.result_run_id, None)]
+    assert (await handle.describe()).status is WorkflowExecutionStatus.COMPLETED
 
 
 async def test_a_run_that_goes_on_as_another_is_no_end_of_either(beside: Beside) -> None:
