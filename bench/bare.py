@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from temporalio import activity, workflow
 from temporalio.client import Client
@@ -65,13 +66,19 @@ class OneLocal:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How fast a loop ran, and what CPU time it cost our process and the servers."""
+    """How fast a loop or the service ran, when, and what CPU time it cost our process and the servers."""
 
     per_s: float
     cpu_ms_each: dict[str, float]
     ended_s: float
     """By the system's clock."""
     took_s: float
+
+    @classmethod
+    def since(cls, began_s: float, cpu: CpuMeter, count: int) -> Self:
+        """What ends now with so many, and began at this time of the monotonic clock, when the meter was made."""
+        took_s = time.monotonic() - began_s
+        return cls(count / took_s, cpu.ms_each(count), time.time(), took_s)
 
 
 @asynccontextmanager
@@ -126,8 +133,7 @@ async def run(stack: Devstack, kind: type, *, count: int, in_flight: int, as_ser
         pids = {OURS: os.getpid(), stack.temporal.name: stack.temporal.pid}
         began_s, cpu = time.monotonic(), CpuMeter(pids)
         await asyncio.gather(*(in_turn(number) for number in range(count)))
-        took_s = time.monotonic() - began_s
-        return Measured(count / took_s, cpu.ms_each(count), time.time(), took_s)
+        return Measured.since(began_s, cpu, count)
 
 
 async def latencies_s(stack: Devstack, kind: type, *, per_s: float, count: int) -> list[float]:

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 _TURNS = 15_000
 """A millisecond or two of CPU time."""
@@ -20,30 +20,29 @@ _PAUSE_S = 0.05
 
 
 class Gauge:
-    """A process that does the piece of work while the body runs, at the price of a fortieth of one processor."""
+    """What the piece of work took each time, as the process that does it writes it down."""
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._file = Path(self._folder.name) / "gauge"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen([sys.executable, "-m", "bench.gauge", str(self._file)])
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        self._folder.cleanup()
+    def __init__(self, file: Path) -> None:
+        self._file = file
 
     def piece_ms(self, began_s: float, ended_s: float) -> float:
         """What the piece of work took of CPU time between two times of the system's clock, in the mean."""
         whole, _, _ = self._file.read_text().rpartition("\n")
         read = (line.split() for line in whole.splitlines())
         return statistics.fmean(float(took_ms) for at_s, took_ms in read if began_s <= float(at_s) <= ended_s)
+
+
+@contextmanager
+def running_gauge() -> Iterator[Gauge]:
+    """A process that does the piece of work while the body runs, at the price of a fortieth of one processor."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "gauge"
+        process = subprocess.Popen([sys.executable, "-m", "bench.gauge", str(file)])
+        try:
+            yield Gauge(file)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _work() -> int:

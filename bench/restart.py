@@ -22,7 +22,7 @@ _CALL_TIMEOUT_S = 60.0
 _QUIET_S = 0.3
 """How long the provider must have heard nothing of the killed process: what its kernel still held has arrived by then."""
 _ASSIGNED = "partition assigned"
-_LOADING = "import gc; gc.disable(); import app.main, app.run"
+_LOADING = "from app.loading import loading\nwith loading():\n    import app.main, app.run"
 _TARGET_S = 3.0
 _TARGET_INSTANCE_S = 1.0
 

@@ -13,7 +13,7 @@ from bench import bare
 from bench.corner import Corner
 from bench.cpu import OURS, CpuMeter
 from bench.figure import Figure
-from bench.gauge import Gauge
+from bench.gauge import Gauge, running_gauge
 from devstack.simulator.client import Rule
 from devstack.stack import Devstack
 
@@ -108,10 +108,7 @@ async def end_to_end(stack: Devstack, name: str, case: Case) -> Result:
         uncounted = await corner.committed_count()
         began_s, cpu = time.monotonic(), CpuMeter.of(stack, process)
         await corner.until_committed(total, process)
-        took_s = time.monotonic() - began_s
-        counted = total - uncounted
-        measured = bare.Measured(counted / took_s, cpu.ms_each(counted), time.time(), took_s)
-        return Result(case, measured, corner, total)
+        return Result(case, bare.Measured.since(began_s, cpu, total - uncounted), corner, total)
     finally:
         await process.terminate(_STOP_TIMEOUT_S)
         await stack.simulator.client.clear_rules()
@@ -122,7 +119,7 @@ async def measure(stack: Devstack, *, records: int, in_flight: int, rounds: int)
 
     The targets are told by the bare loop of two local activities, the service's first shape.
     """
-    with Gauge() as gauge:
+    with running_gauge() as gauge:
         return await _measure(stack, gauge, records=records, in_flight=in_flight, rounds=rounds)
 
 

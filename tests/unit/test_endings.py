@@ -81,8 +81,7 @@ async def test_temporal_is_asked_where_it_was_another_run_that_ended(told: Recha
 
 async def test_who_expects_the_same_later_is_told_and_nothing_is_kept() -> None:
     endings = Endings()
-    earlier = endings.expected("a")
-    with earlier as first:
+    with endings.expected("a") as first:
         with endings.expected("a") as second:
             endings.began("a", "run")
             endings.ended("a", "run", DONE)
