@@ -18,8 +18,8 @@ PARTITIONS = 8
 _DRAINED_TIMEOUT_S = 600.0
 _COMMITTED_LOOK_S = 0.5
 _COMMITTED_LAST_LOOKS_S = 0.05
-_LAST_RECORDS = 30
-"""The records of half a second and more: so near the end it is looked oftener, since a look that comes late is counted as work."""
+_LAST_RECORDS = 120
+"""The records of a second or two: so near the end it is looked oftener, since a look that comes late is counted as work."""
 _PRODUCED_TOGETHER = 20_000
 """Records that wait for their acknowledgements at a time: they are all in memory until then."""
 
@@ -68,6 +68,13 @@ class Corner:
     async def committed_count(self) -> int:
         """Records before the committed offsets, over all partitions."""
         return sum((await self.stack.kafka.committed(self.site.group, self.site.topic)).values())
+
+    async def final_count(self) -> int:
+        """Records that are final in the ledger: more than are committed, since a commit waits for every record before it."""
+        ((count,),) = await self.stack.mysql.execute(
+            f"SELECT COUNT(*) FROM {self.site.names.database}.recharges WHERE final_at IS NOT NULL"  # noqa: S608  # a name of our own
+        )
+        return int(count)
 
     async def until_committed(self, count: int, process: ManagedProcess) -> None:
         """Wait until the commit of `count` records is seen, a twentieth of a second late."""
