@@ -23,6 +23,7 @@ from app.setting_problems import (
     Given,
     Reading,
     SettingsError,
+    one_underscore,
     read_small_file,
     unknown_field,
     unknown_section,
@@ -224,8 +225,12 @@ def _read_layer(
     given: dict[tuple[str, str], Given] = {}
     for name in sorted(layer):
         section, separator, rest = name.removeprefix(PREFIX).partition("__")
-        if not name.startswith(PREFIX) or not separator:
-            continue  # Somebody else's variable, or one such as RECHARGE_ENV_FILE, which is no setting of a section.
+        if not name.startswith(PREFIX):
+            continue
+        if not separator:
+            # Others may be somebody else's, or one such as RECHARGE_ENV_FILE, which is no setting of a section.
+            reading.problems += one_underscore(name, models)
+            continue
         model = models.get(section.lower()) if section.isupper() else None
         if model is None:
             if section not in _ALL_SECTION_NAMES:

@@ -48,7 +48,7 @@ def replay(
             min=1,
             max=limits.REPLAY_HISTORIES_MAX,
             metavar="N",
-            help=f"The most of them ({limits.REPLAY_HISTORIES_DEFAULT} by default).",
+            help=f"A sample of so many at most. Without it there may be {limits.REPLAY_HISTORIES_DEFAULT}; of more, not all are proven.",
             show_default=False,
         ),
     ] = None,
@@ -56,39 +56,36 @@ def replay(
 ) -> None:
     """Tell whether this build goes on with workflows that an earlier one has begun. It changes nothing.
 
-    Exit status 0: all replay; 1: it would stop one; 2: nothing is proven, since there was none or one could not be read.
+    Exit status 0: all replay; 1: it would stop one; 2: it is not proven, since there was none, one could not be read, or there are
+    more than are replayed without --limit.
     """
     if files and (query is not None or limit is not None):
         misused("give files, or --query and --limit for the server, not both")
     if query is not None and not query.strip():
         misused("--query is empty; leave it out for all open workflows")
     settings = settings_of(ReplayEnvironment)
-    asyncio.run(_replay(settings, files or [], query, limit or limits.REPLAY_HISTORIES_DEFAULT, as_json=as_json))
+    asyncio.run(_replay(settings, files or [], query, limit, as_json=as_json))
 
 
 async def _replay(
-    settings: ReplayEnvironment, files: list[str], query: str | None, limit: int, *, as_json: bool
+    settings: ReplayEnvironment, files: list[str], query: str | None, limit: int | None, *, as_json: bool
 ) -> NoReturn:
     from app.operate_runs import web_ui_of  # noqa: PLC0415  # each command loads its own parts alone
-    from operations.replay import Verdict  # noqa: PLC0415
 
     temporal = settings.temporal
     web_ui = None if files else web_ui_of(temporal)
-    report = _Report(as_json=as_json, web_ui=web_ui)
+    report = Report(as_json=as_json, web_ui=web_ui, is_sample=limit is not None)
+    limit = limit or limits.REPLAY_HISTORIES_DEFAULT
     try:
         await (_judge_files(temporal, files, report) if files else _judge_server(temporal, query, limit, report))
     finally:
         report.progress("")
     report.end()
     # The process ends here and not after the event loop's own end, which would wait for a replay that hangs.
-    if report.counts[Verdict.BROKEN]:
-        process.leave(process.EXIT_FAILED)
-    # A command that replayed nothing must not look like one that found everything in order.
-    is_in_order = report.counts[Verdict.REPLAYS] and not report.counts[Verdict.REFUSED]
-    process.leave(process.EXIT_OK if is_in_order else process.EXIT_USAGE)
+    process.leave(report.exit_status)
 
 
-async def _judge_files(settings: TemporalSettings, files: list[str], report: "_Report") -> None:
+async def _judge_files(settings: TemporalSettings, files: list[str], report: "Report") -> None:
     from operations import histories  # noqa: PLC0415
 
     replayed = _as_a_worker(settings)
@@ -96,7 +93,7 @@ async def _judge_files(settings: TemporalSettings, files: list[str], report: "_R
         report.add(await replayed.judge(recorded))
 
 
-async def _judge_server(settings: TemporalSettings, query: str | None, limit: int, report: "_Report") -> None:
+async def _judge_server(settings: TemporalSettings, query: str | None, limit: int, report: "Report") -> None:
     from temporalio.service import RPCError  # noqa: PLC0415
 
     from app.operate_runs import connected  # noqa: PLC0415
@@ -118,7 +115,7 @@ async def _judge_server(settings: TemporalSettings, query: str | None, limit: in
 
 
 async def _judge_all(
-    settings: TemporalSettings, found: "AsyncIterator[Recorded | Unreadable]", report: "_Report"
+    settings: TemporalSettings, found: "AsyncIterator[Recorded | Unreadable]", report: "Report"
 ) -> None:
     replayed = _as_a_worker(settings)
     async for recorded in found:
@@ -144,11 +141,12 @@ def _as_a_worker(settings: TemporalSettings) -> "Replay":
     )
 
 
-class _Report:
+class Report:
     """What is written while histories are replayed: a line each, or one JSON object at the end."""
 
-    def __init__(self, *, as_json: bool, web_ui: "WebUi | None") -> None:
+    def __init__(self, *, as_json: bool, web_ui: "WebUi | None", is_sample: bool) -> None:
         self.counts: Counter[Verdict] = Counter()
+        self._is_sample = is_sample
         self._as_json = as_json
         self._web_ui = web_ui
         self._discretion = discretion_for(reveal=False)
@@ -186,6 +184,16 @@ class _Report:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
 
+    @property
+    def exit_status(self) -> int:
+        """What the command ends with. One that replayed nothing, or not all, must not look like one that found everything in order."""
+        from operations.replay import Verdict  # noqa: PLC0415
+
+        if self.counts[Verdict.BROKEN]:
+            return process.EXIT_FAILED
+        are_all = not self.counts[Verdict.REFUSED] and (self._is_sample or not self._left_out)
+        return process.EXIT_OK if self.counts[Verdict.REPLAYS] and are_all else process.EXIT_USAGE
+
     def end(self) -> None:
         """Tell the sum of it."""
         from operations import replay as replays  # noqa: PLC0415
@@ -195,7 +203,7 @@ class _Report:
             typer.echo(text)
             return
         counts = {verdict.value: self.counts[verdict] for verdict in replays.Verdict}
-        is_whole = 0 < counts["replays"] == self.counts.total() - counts["skipped"]
+        is_ok = self.exit_status == process.EXIT_OK
         write_json(
-            {"ok": is_whole, "counts": counts, "left_out": self._left_out, "summary": text, "histories": self._results}
+            {"ok": is_ok, "counts": counts, "left_out": self._left_out, "summary": text, "histories": self._results}
         )

@@ -104,6 +104,15 @@ def unknown_section(name: str, section: str, models: Mapping[str, type[Section]]
         yield f"{name} is not a setting; did you mean {PREFIX}{near.upper()}__{name.partition('__')[2].upper()}?"
 
 
+def one_underscore(name: str, models: Mapping[str, type[Section]]) -> Iterator[str]:
+    """The problem of a variable that would be a setting of this process if its section ended with two underscores instead of one."""
+    rest = name.removeprefix(PREFIX).lower()
+    for section, model in models.items():
+        field_name = rest.removeprefix(f"{section}_")
+        if field_name != rest and field_name.removesuffix(FILE_SUFFIX.lower()) in model.model_fields:
+            yield f"{name} is not a setting; did you mean {variable(section, field_name)}?"
+
+
 def unknown_field(name: str, section: str, rest: str, model: type[Section]) -> str:
     """The problem of a variable that no field of its section has for a name."""
     candidates = [*model.model_fields, *(f"{field_name}{FILE_SUFFIX.lower()}" for field_name in model.model_fields)]

@@ -114,10 +114,10 @@ class Acceptor:
 
 async def _started(client: Client, gap: Gap) -> str | None:
     """A record in the gap whose workflow is open, be it that no worker has begun it, so that the ledger does not know it."""
-    # None of the names can hold a quote.
+    # None of the names can hold a quote. A paused workflow is open too, and not `Running`.
     query = (
         f"{TOPIC.name} = '{gap.topic}' AND {PARTITION.name} = {gap.partition} AND {OFFSET.name} BETWEEN {gap.first} AND {gap.last} "
-        f"AND WorkflowId STARTS_WITH '{gap.source}:' AND ExecutionStatus = 'Running'"
+        f"AND WorkflowId STARTS_WITH '{gap.source}:' AND CloseTime IS NULL"
     )
     async for run in client.list_workflows(query, page_size=1, limit=1, rpc_timeout=RPC_TIMEOUT):
         return run.id

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from app import process
 from app.main import cli
+from app.replay_commands import Report
 from devstack.processes import wait_until
 from devstack.stack import Devstack
 from operations import histories
@@ -313,6 +314,19 @@ def downloaded(stack: Devstack, workflow_id: str) -> bytes:
 def test_event_types_are_written_as_the_web_ui_writes_them() -> None:
     history = recorded("retried_until_charged").history
     assert event_type(history, 7) == "TimerStarted"
+
+
+@pytest.mark.parametrize(
+    ("found", "is_sample", "status"),
+    [(2, False, 0), (3, True, 0), pytest.param(3, False, 2, id="more than anybody asked to leave out")],
+)
+def test_a_release_is_not_let_through_by_a_part_of_the_open_workflows(found: int, is_sample: bool, status: int) -> None:
+    report = Report(as_json=True, web_ui=None, is_sample=is_sample)
+    report.expect(found, 2)
+    report.counts[Verdict.REPLAYS] = 2
+    assert report.exit_status == status
+    report.counts[Verdict.BROKEN] = 1
+    assert report.exit_status == 1
 
 
 def test_what_a_limit_left_out_is_told() -> None:

@@ -29,6 +29,8 @@ from tests.support.environment import ALL, KAFKA, MYSQL, PRIVACY, PROVIDER, SECR
         ("RECHARGE_KAFKA__topic", "RECHARGE_KAFKA__TOPIC"),
         ("RECHARGE_Kafka__TOPIC", "RECHARGE_KAFKA__TOPIC"),
         ("RECHARGE_PRIVACY__HASHKEY_FILE", "RECHARGE_PRIVACY__HASH_KEY_FILE"),
+        ("RECHARGE_INGEST_STALE_AFTER_S", "RECHARGE_INGEST__STALE_AFTER_S"),
+        ("RECHARGE_KAFKA_SASL_PASSWORD_FILE", "RECHARGE_KAFKA__SASL_PASSWORD_FILE"),
     ],
 )
 def test_a_misspelt_setting_is_refused_with_the_one_that_was_meant(name: str, meant: str) -> None:
@@ -51,7 +53,14 @@ def test_a_process_is_refused_only_for_settings_that_it_reads() -> None:
 def test_variables_of_others_are_left_alone() -> None:
     load(
         RunEnvironment,
-        ALL | {"RECHARGE_DEVSTACK_CACHE": "/x", "RECHARGE_DEVSTACK__X": "1", "KAFKA__TOPICS": "x", "HOME": "/"},
+        ALL
+        | {
+            "RECHARGE_DEVSTACK_CACHE": "/x",
+            "RECHARGE_DEVSTACK__X": "1",
+            "RECHARGE_HTTP_SERVICE_HOST": "1",
+            "KAFKA__TOPICS": "x",
+            "HOME": "/",
+        },
     )
 
 

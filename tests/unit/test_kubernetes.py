@@ -137,7 +137,7 @@ def test_a_pod_may_do_nothing_but_its_work(component: str) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    # A variable such as RECHARGE_RUN_SERVICE_HOST would be refused as a setting that nobody knows.
+    # No variable such as RECHARGE_RUN_SERVICE_HOST stands among the settings.
     assert spec["enableServiceLinks"] is False
     assert spec["automountServiceAccountToken"] is False
     resources = container(component)["resources"]
