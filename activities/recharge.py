@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.calls import CallsInFlight
 from activities.failures import backoff_s, from_ledger, not_answered, retry_delay_s
 from activities.heartbeats import heartbeats
-from activities.ledger import Ledger, LedgerError, LedgerUnavailable, Opened
+from activities.ledger import Ledger, LedgerError, LedgerUnavailable, LedgerUnfit, Opened
 from activities.profile import Answer, Call
 from activities.provider import Provider, boottime_s
 from activities.record_result import tell_final
@@ -135,12 +135,12 @@ class Recharge:
         return answer
 
     async def _close(self, record: RecordInput, opened: Opened, answer: Answer) -> Finding:
-        """Write the answer down, however long the ledger is away: it is known here and nowhere else."""
+        """Write the answer down, however long the ledger is away or refuses us: it is known here and nowhere else."""
         tries = 0
         while True:
             try:
                 return await self._ledger.close_attempt(record, opened.token, answer)
-            except LedgerUnavailable as error:
+            except (LedgerUnavailable, LedgerUnfit) as error:
                 tries += 1
                 delay_s = backoff_s(
                     tries, first_s=limits.RETRY_FIRST_S, coefficient=2.0, max_s=limits.LEDGER_POLL_S_MAX
@@ -152,6 +152,17 @@ class Recharge:
                     error=str(error),
                 )
                 await asyncio.sleep(delay_s)
+            except LedgerError as error:
+                log.error(  # noqa: TRY400  # the error is one line that says everything
+                    "the ledger does not take the answer",
+                    workflow_id=record.workflow_id,
+                    attempt=opened.number,
+                    outcome=answer.outcome,
+                    status=answer.status,
+                    said=answer.said,
+                    error=str(error),
+                )
+                raise
 
 
 def _left_s() -> float:

@@ -2,8 +2,12 @@
 
 import hashlib
 import hmac
+import re
+
+from recharge.limits import PHONE_DIGITS_MIN
 
 SHOWN_DIGITS = 3
+_LONG_NUMBER = re.compile(rf"[0-9]{{{PHONE_DIGITS_MIN},}}")
 
 
 def mask_phone(number: str) -> str:
@@ -11,6 +15,11 @@ def mask_phone(number: str) -> str:
     if len(number) <= SHOWN_DIGITS:
         return "•" * len(number)
     return "•" * (len(number) - SHOWN_DIGITS) + number[-SHOWN_DIGITS:]
+
+
+def mask_long_numbers(text: str) -> str:
+    """The text with every run of digits hidden that is long enough for a phone number."""
+    return _LONG_NUMBER.sub(lambda match: mask_phone(match[0]), text)
 
 
 def phone_digits(number: str) -> str:

@@ -23,6 +23,7 @@ from recharge.outcome import (
     final_state_after,
     is_retried,
 )
+from recharge.privacy import mask_long_numbers
 
 LOOKUP_VERDICT = "lookup"
 """Who passed a verdict, where it was the provider's look-up and not a person."""
@@ -49,6 +50,12 @@ class AttemptFacts:
         if self.verdict is Verdict.CHARGED:
             return State.SUCCEEDED
         return None if self.outcome is None else final_state_after(self.outcome)
+
+    @property
+    def was_charged_by_the_provider(self) -> bool:
+        """The provider said so itself, by its answer or by a look-up's."""
+        by_lookup = self.verdict is Verdict.CHARGED and self.verdict_by == LOOKUP_VERDICT
+        return by_lookup or self.outcome is Outcome.CHARGED
 
     @property
     def did_nothing(self) -> bool:
@@ -81,6 +88,11 @@ class Decided:
     by: str
     note: str
     provider_reference: str | None = None
+
+    @property
+    def why(self) -> str:
+        """Who decided it, and why, with long numbers hidden: whoever may read Temporal reads it. The ledger has the note whole."""
+        return f"by {self.by}: {mask_long_numbers(self.note)}"
 
     @property
     def ends_it(self) -> bool:
@@ -176,15 +188,14 @@ def _decided(facts: Facts) -> Finding | None:
     decided = facts.decided
     if decided is None or not decided.ends_it:
         return None
-    by = f"by {decided.by}: {decided.note}"
     if decided.action is Action.SKIP:
-        if any(attempt.outcome is Outcome.CHARGED for attempt in facts.attempts):
-            return None  # The answer came after the decision and before it took effect: money that moved is never told as skipped.
-        reason = f"skipped {by}"
+        if any(attempt.was_charged_by_the_provider for attempt in facts.attempts):
+            return None  # Its word came after the decision and before that took effect: money that moved is never told as skipped.
+        reason = f"skipped {decided.why}"
         return Finding(State.SKIPPED, reason, len(facts.attempts), reason=reason, resolved_by=ResolvedBy.PERSON)
     return Finding(
         State.SUCCEEDED,
-        f"carried out, {by}",
+        f"carried out, {decided.why}",
         len(facts.attempts),
         provider_reference=decided.provider_reference,
         resolved_by=ResolvedBy.PERSON,
@@ -195,7 +206,7 @@ def _held(facts: Facts) -> Finding | None:
     decided = facts.decided
     if decided is None or not is_on_hold(facts):
         return None
-    return Finding(State.HELD, f"on hold by {decided.by}: {decided.note}", len(facts.attempts))
+    return Finding(State.HELD, f"on hold {decided.why}", len(facts.attempts))
 
 
 def _hindered(facts: Facts) -> Finding | None:

@@ -225,9 +225,10 @@ def _told(unused: Decided | None) -> str | None:
 
 
 def _answer(rows: list[AttemptRow]) -> Outcome | None:
-    """An answer that decides the record by itself, whatever a person thinks of it."""
-    final = (row.facts.outcome for row in rows if row.facts.outcome in {Outcome.CHARGED, Outcome.REFUSED})
-    return next(final, None)
+    """A word of the provider's that decides the record by itself, whatever a person thinks of it."""
+    if any(row.facts.was_charged_by_the_provider for row in rows):
+        return Outcome.CHARGED
+    return next((row.facts.outcome for row in rows if row.facts.outcome is Outcome.REFUSED), None)
 
 
 def unused_decision(decided: Decided | None, rows: list[AttemptRow], state: State) -> Decided | None:
@@ -255,14 +256,12 @@ def _not_waiting(state: State, *, is_closed: bool) -> str | None:
 def _too_early(wish: Wish, rows: list[AttemptRow], now: datetime, processing_time_s: float) -> str | None:
     """An attempt whose call may still be on its way is not judged, nor is one called not charged while the provider may be at it."""
     waiting = [row for row in rows if row.facts.waits]
-    if not waiting:
-        return None
-    newest = waiting[-1]
-    earliest = now
-    if newest.closed_at is None:
-        earliest = newest.deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S)
+    # Under a key a later attempt may be closed while an earlier one is still open.
+    times = [row.deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S) for row in waiting if row.closed_at is None]
     if wish.action is Action.NOT_CHARGED:
-        earliest = newest.deadline_at + timedelta(seconds=limits.DEADLINE_GRACE_S + processing_time_s)
+        grace = timedelta(seconds=limits.DEADLINE_GRACE_S + processing_time_s)
+        times = [row.deadline_at + grace for row in waiting]
+    earliest = max(times, default=now)
     if now >= earliest:
         return None
     wait_s = (earliest - now).total_seconds()

@@ -9,7 +9,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
 from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from activities.ledger import fitness
@@ -29,6 +37,9 @@ _CONTENTION_CODES = frozenset({1205, 1213, 3572})
 """Others hold the locks. MySQL answers, so this is no outage."""
 _TRY_AGAIN_CODES = frozenset({1205, 1213, 1317, 3024, 3572, 1040, 1290})
 _REFUSED_CODES = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1251, 2026, 3159})
+_REFUSED_ROW_CODES = frozenset({3819, 4025})
+"""A row that breaks a CHECK of the schema, which the driver knows by no class of its own."""
+_REFUSED_STATEMENT = (IntegrityError, DataError, ProgrammingError, NotSupportedError)
 _NO_SUCH_TABLE_CODES = frozenset({1146, 1054})
 _IDLE_SINCE_S = "idle_since_s"
 _SPAN = {"db.system.name": "mysql"}
@@ -207,9 +218,11 @@ class LedgerEngine:
         disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
         if disconnected or code in _LOST_CONNECTION_CODES | _TRY_AGAIN_CODES or isinstance(error, OSError | EOFError):
             return LedgerUnavailable(f"{self.where} did not carry it out: {what}")
-        if isinstance(error, SQLAlchemyError) and not isinstance(error, DBAPIError):
-            return LedgerUnavailable(f"{self.where} did not carry it out: {what}")
-        return LedgerContradiction(f"{self.where} refused a statement: {what}")
+        if isinstance(error, _REFUSED_STATEMENT) or code in _REFUSED_ROW_CODES:
+            return LedgerContradiction(f"{self.where} refused a statement: {what}")
+        # What else a server may say, such as that its disk is full, that it has too many connections of this user, or that its group of
+        # replicas chooses a new primary, passes or is mended there, and the statement is as good as before.
+        return LedgerUnavailable(f"{self.where} did not carry it out: {what}")
 
     async def ping(self, *, timeout_s: float) -> None:
         """Ask once whether the ledger is there and takes writes, without a further try.

@@ -24,7 +24,7 @@ from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
 from recharge.late_evidence import NotFoundRules
-from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State
+from recharge.outcome import FINAL_STATES, Action, ResolvedBy, State
 from recharge.sending import Facts, KeyRules, judge
 
 log = structlog.get_logger(__name__)
@@ -116,10 +116,12 @@ class Ledger(LedgerEngine):
             repeated = self._keys is not None and mine.facts.verdict is None
             later = rows[-1].facts.number > mine.facts.number and not repeated
             closed = await close(connection, record, mine, answer, state, later_attempt=later)
-            now = await read_now(connection) if answer.outcome is Outcome.UNKNOWN else None
+            attempts = [closed if attempt is mine else attempt.facts for attempt in rows]
+            # Whether a key lives is asked about the attempts that wait, of which this one may not be one.
+            now = await read_now(connection) if any(attempt.waits for attempt in attempts) else None
             facts = Facts(
                 state,
-                [closed if attempt is mine else attempt.facts for attempt in rows],
+                attempts,
                 now=now,
                 reason=row["reason"],
                 provider_reference=row["provider_reference"],

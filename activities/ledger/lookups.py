@@ -79,7 +79,8 @@ async def pass_verdict(
     """Judge the attempts that wait by what the look-up said; an open one is given up as unknown in the same transaction.
 
     They share one reference, so one word speaks of all of them. `counts` tells whether 'not found' is a verdict. 'refused' passes
-    none: the record becomes final by the look-up's row itself.
+    none: the record becomes final by the look-up's row itself. A 'charged' that comes while a person says *not charged* replaces that
+    word, as a late answer does: else the record would be sent again, although it is known here that it was carried out.
     """
     verdict = None
     if reading.answer is LookupAnswer.CHARGED:
@@ -89,7 +90,8 @@ async def pass_verdict(
     elif reading.answer is not LookupAnswer.REFUSED:
         return
     for row in rows:
-        if row.facts.waits:
+        is_overruled = row is rows[-1] and verdict is Verdict.CHARGED and row.facts.is_doubtful
+        if row.facts.waits or is_overruled:
             await judge_attempt(connection, workflow_id, row, verdict, LOOKUP_VERDICT, reading.provider_reference)
 
 

@@ -76,6 +76,14 @@ async def ledger(site: Site) -> AsyncIterator[Ledger]:
 
 
 @pytest.fixture
+async def keyed(site: Site) -> AsyncIterator[Ledger]:
+    """The ledger of a provider that ignores a repetition under one key."""
+    keys = KeyRules(lifetime_s=86_400.0, timeout_s=TIMEOUT_S)
+    async with Ledger(site.environment["RECHARGE_MYSQL__URL"], keys=keys) as opened_ledger:
+        yield opened_ledger
+
+
+@pytest.fixture
 async def decisions(site: Site) -> AsyncIterator[Decisions]:
     opened = Decisions(site.environment["RECHARGE_MYSQL__URL"])
     yield opened
@@ -433,6 +441,49 @@ async def test_a_verdict_on_an_open_attempt_closes_it_as_unknown(
     await looked_up(ledger, one, answer)
     found = await rows(stack, site, "SELECT outcome, closed_at IS NULL FROM recharge_attempts")
     assert found == [("unknown", 0)]
+
+
+async def test_a_charge_that_a_look_up_hears_of_outranks_a_skip_that_has_not_taken_effect(
+    site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    asked = await ledger.lookup_facts(one)
+    assert asked.attempt is not None
+    # While the provider thinks about it, a person skips the record.
+    assert (await decide(decisions, one, Action.SKIP)).refused_because is None
+    reading = LookupReading(LookupAnswer.CHARGED, "the look-up said charged", 200)
+    finding = await ledger.apply_lookup(one, asked.attempt, reading, asked_at=asked.now, rules=FORGIVING)
+    result = await ledger.record_result(one, finding)
+    assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.LOOKUP)
+
+
+async def test_a_skip_after_a_look_up_that_heard_of_a_charge_is_refused(
+    site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    await looked_up(ledger, one, LookupAnswer.CHARGED)
+    refused = (await decide(decisions, one, Action.SKIP)).refused_because
+    assert refused is not None
+    assert "the provider has answered meanwhile: charged" in refused
+
+
+async def test_a_charge_that_a_look_up_hears_of_while_a_person_says_not_charged_is_not_sent_again(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    asked = await ledger.lookup_facts(one)
+    assert asked.attempt is not None
+    wish = Wish(one.workflow_id, Action.NOT_CHARGED, "ana", "they say so")
+    assert (await decisions.decide(wish, processing_time_s=-TIMEOUT_S - 2)).refused_because is None
+    reading = LookupReading(LookupAnswer.CHARGED, "the look-up said charged", 200)
+    finding = await ledger.apply_lookup(one, asked.attempt, reading, asked_at=asked.now, rules=FORGIVING)
+    assert (finding.state, (await not_opened(ledger, one)).state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert (await ledger.record_result(one, finding)).resolved_by is ResolvedBy.LOOKUP
+    found = await rows(stack, site, "SELECT number, outcome, verdict, verdict_by FROM recharge_attempts")
+    assert found == [(1, "unknown", "charged", "lookup")]
 
 
 async def test_not_found_before_the_processing_time_is_over_is_no_verdict(site: Site, ledger: Ledger) -> None:
@@ -826,23 +877,44 @@ async def test_a_server_that_is_away_is_unavailable_in_one_line() -> None:
 # --- Keys -------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_late_answer_to_the_first_of_two_sendings_under_one_key_decides_the_record(
-    stack: Devstack, site: Site
+@pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.NOT_CHARGED])
+async def test_a_repetition_under_a_key_that_carried_nothing_out_waits_before_the_next(
+    site: Site, keyed: Ledger, outcome: Outcome
 ) -> None:
-    keyed = Ledger(site.environment["RECHARGE_MYSQL__URL"], keys=KeyRules(lifetime_s=86_400.0, timeout_s=TIMEOUT_S))
-    try:
-        one = record(site.source, 1)
-        first = await opened(keyed, one)
-        second = await opened(keyed, one)
-        assert (second.number, second.after_unknown) == (2, True)
-        finding = await keyed.close_attempt(one, first.token, Answer(Outcome.CHARGED, "200 OK", 200))
-        assert finding.state is State.SUCCEEDED
-        await keyed.record_result(one, finding)
-        await keyed.close_attempt(one, second.token, Answer(Outcome.CHARGED, "200 OK", 200))
-        found = await rows(stack, site, "SELECT number, outcome, late_outcome FROM recharge_attempts ORDER BY number")
-        assert found == [(1, "charged", None), (2, "charged", None)]
-    finally:
-        await keyed.close()
+    one = record(site.source, 1)
+    await doubt(keyed, one)
+    again = await opened(keyed, one)
+    finding = await keyed.close_attempt(one, again.token, Answer(outcome, "come back later", 429, retry_after_s=120.0))
+    assert (finding.state, finding.retry_after_s) == (State.RETRYING, 120.0)
+    assert (await opened(keyed, one)).number == 3
+
+
+async def test_nobody_decides_while_the_first_of_two_sendings_under_one_key_is_under_way(
+    site: Site, keyed: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    await opened(keyed, one)
+    second = await opened(keyed, one)
+    await keyed.close_attempt(one, second.token, Answer(Outcome.UNKNOWN, "409: it is in progress", 409))
+    for action in (Action.SKIP, Action.CHARGED, Action.NOT_CHARGED):
+        refused = (await decide(decisions, one, action)).refused_because
+        assert refused is not None
+        assert "may still be worked on" in refused
+
+
+async def test_a_late_answer_to_the_first_of_two_sendings_under_one_key_decides_the_record(
+    stack: Devstack, site: Site, keyed: Ledger
+) -> None:
+    one = record(site.source, 1)
+    first = await opened(keyed, one)
+    second = await opened(keyed, one)
+    assert (second.number, second.after_unknown) == (2, True)
+    finding = await keyed.close_attempt(one, first.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    assert finding.state is State.SUCCEEDED
+    await keyed.record_result(one, finding)
+    await keyed.close_attempt(one, second.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    found = await rows(stack, site, "SELECT number, outcome, late_outcome FROM recharge_attempts ORDER BY number")
+    assert found == [(1, "charged", None), (2, "charged", None)]
 
 
 # --- Obstacles --------------------------------------------------------------------------------------------------------

@@ -77,8 +77,12 @@ def proves_that_nothing_was_carried_out(attempt: AttemptFacts) -> bool:
 
 
 def was_charged(facts: Facts) -> bool:
-    """The provider answered that it carried one of the attempts out."""
-    return any(attempt.outcome is Outcome.CHARGED for attempt in facts.attempts)
+    """The provider answered that it carried one of the attempts out, at once or when it was asked."""
+    return any(
+        attempt.outcome is Outcome.CHARGED
+        or (attempt.verdict is Verdict.CHARGED and attempt.verdict_by == LOOKUP_VERDICT)
+        for attempt in facts.attempts
+    )
 
 
 @many
@@ -127,12 +131,23 @@ def test_after_a_final_answer_or_the_verdict_charged_the_record_becomes_final_an
 
 
 @many
-@given(OPEN_FACTS, st.integers(0, 5), st.sampled_from(Action))
-def test_what_the_provider_answered_to_have_carried_out_is_never_told_as_skipped_or_rejected(
-    facts: Facts, place: int, action: Action
+@given(
+    OPEN_FACTS,
+    st.integers(0, 5),
+    st.sampled_from(Action),
+    st.sampled_from(
+        [
+            AttemptFacts(99, Outcome.CHARGED),
+            AttemptFacts(99, Outcome.UNKNOWN, Verdict.CHARGED, LOOKUP_VERDICT),
+            AttemptFacts(99, Outcome.PENDING, Verdict.CHARGED, LOOKUP_VERDICT),
+        ]
+    ),
+)
+def test_what_the_provider_says_to_have_carried_out_is_never_told_as_skipped_or_rejected(
+    facts: Facts, place: int, action: Action, charged: AttemptFacts
 ) -> None:
     attempts = list(facts.attempts)
-    attempts.insert(place, AttemptFacts(99, Outcome.CHARGED))
+    attempts.insert(place, charged)
     finding = judge(replace(facts, attempts=attempts, decided=decision(action)))
     assert finding.state is State.SUCCEEDED
 
@@ -352,6 +367,15 @@ NOT_CHARGED_VERDICT = AttemptFacts(1, Outcome.UNKNOWN, Verdict.NOT_CHARGED, LOOK
 def test_where_the_facts_lead_and_who_decided_it(facts: Facts, state: State, resolved_by: ResolvedBy | None) -> None:
     finding = judge(facts)
     assert (finding.state, finding.resolved_by) == (state, resolved_by)
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_a_number_in_a_persons_note_is_hidden_where_temporal_shows_it(action: Action) -> None:
+    decided = Decided(action, "alice", "customer +34600111222 called, ticket 4711")
+    finding = judge(Facts(State.HELD, [UNKNOWN], decided))
+    told = f"{finding.said} {finding.reason}"
+    assert "600111" not in told
+    assert action is Action.NOT_CHARGED or "customer +••••••••222 called, ticket 4711" in told
 
 
 def test_a_refusal_carries_the_providers_words_as_its_reason_and_a_charge_its_reference() -> None:
