@@ -14,7 +14,6 @@ INTAKE: Final = (
         "ingest.dead_letters.DeadLetters.publish",
         returning(weakened_intake.not_awaited),
         f"{tests.INTAKE}an_offset_is_committed_only_after_its_dead_letter_is_acknowledged",
-        runs_max=5,
     ),
     slow(
         "newest-run",

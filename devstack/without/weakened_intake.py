@@ -98,7 +98,7 @@ async def taken_for_final(_: Any, self: Any, record: Any, handle: Any) -> Rechar
     return RechargeResult(State.SUCCEEDED, record.fingerprint)
 
 
-async def awaited_unseen(_: Any, self: Any, record: Any, handle: Any) -> Any:
+async def awaited_unseen(_: Any, self: Any, record: Any, handle: Any, _found: Any) -> Any:
     """A workflow that is open is awaited, whatever record it was started for."""
     return await self._result(record, handle)
 
