@@ -1,7 +1,8 @@
 """Producing a rejected or invalid record anew, after its cause was mended.
 
 The new record carries the old one's id in a header. That id is a claim, so of two copies only one is carried out: a person who gives the
-command twice, or whose command was cut off, cannot pay twice.
+command twice, or whose command was cut off, cannot pay twice. A copy that is redriven in its turn hands on the id that it carries itself:
+under an id of its own, its copy could be carried out beside another copy of the same record.
 """
 
 from activities.ledger import LedgerError, OperatorLedger
@@ -10,6 +11,7 @@ from ingest.kafka_words import KafkaProblem
 from operations.decide import Line
 from recharge.contract import REDRIVE_HEADER, Position
 from recharge.outcome import DEAD_LETTER_STATES
+from recharge.record import redriven_id
 from recharge.settings import KafkaSettings
 
 _WORKFLOW_ID_HEADER = "recharge-workflow-id"
@@ -42,7 +44,7 @@ class Redriver:
                 done=False,
                 text=f"refused: it is {story.state}; only rejected and invalid records are redriven",
             )
-        key, value = story.record["raw_key"], story.record["raw_value"]
+        key, value, repeats = story.record["raw_key"], story.record["raw_value"], story.record["redrive_of"]
         if len(key or b"") + len(value or b"") < story.record["size_bytes"]:
             letter = await self._dead_letter(workflow_id)
             if letter is None:
@@ -53,14 +55,15 @@ class Redriver:
                     text=f"refused: the ledger has it cut or blanked, and {where} does not hold it any more",
                 )
             key, value = letter.key, letter.value
+            # Older releases did not write it into the row.
+            repeats = repeats or _redriven(letter)
         if key is None and value is None:
             return Line(
                 workflow_id, done=False, text="refused: it has neither key nor value, so there is nothing to produce"
             )
         await self._ledger.record_redrive(workflow_id, by=by, note=note)
-        written = await self._writer.write(
-            position.topic, key, value, [(REDRIVE_HEADER, workflow_id.encode())], partition=position.partition
-        )
+        headers = [(REDRIVE_HEADER, (repeats or workflow_id).encode())]
+        written = await self._writer.write(position.topic, key, value, headers, partition=position.partition)
         return Line(
             workflow_id, done=True, text=f"produced anew at {position.topic}/{written.partition}/{written.offset}"
         )
@@ -71,3 +74,9 @@ class Redriver:
             if (_WORKFLOW_ID_HEADER, workflow_id.encode()) in letter.headers:
                 return letter
         return None
+
+
+def _redriven(letter: KafkaRecord) -> str | None:
+    """The id of the record that this one was a copy of, as the intake read it: from the first of such headers."""
+    told = next((text for name, text in letter.headers if name == REDRIVE_HEADER and text is not None), None)
+    return None if told is None else redriven_id(told.decode("ascii", "replace"))

@@ -97,6 +97,7 @@ def _facts(seen: Seen, told: Mapping[str, Any], record: Mapping[str, Any]) -> li
         ("reason", told["reason"]),
         ("resolved by", told["resolved_by"]),
         ("same content as", told["same_content_as"]),
+        ("produced anew from", record["redrive_of"]),
         (
             "in the ledger since",
             f"{_moment(told['created_at'])} ({age((seen.story.now - seen.story.record['created_at']).total_seconds())})",

@@ -43,6 +43,7 @@ def _record(row: Mapping[str, Any], discretion: Discretion) -> dict[str, Json]:
         "currency": row["currency"],
         "request_id": discretion.text(row["request_id"]),
         "redacted_at": time(row["redacted_at"]),
+        "redrive_of": row["redrive_of"],
         "key": discretion.raw(row["raw_key"]),
         "value": discretion.raw(row["raw_value"]),
     }

@@ -153,7 +153,7 @@ class RecordInput:
     stale_after_s: float | None = None
     """A record older than this is held instead of carried out; None: never."""
     redrive_of: str | None = None
-    """The workflow id of the final record that this one repeats by an operator's wish."""
+    """The workflow id of the final record that this one repeats by an operator's wish; of a copy's copy that of the first record."""
 
     @property
     def position(self) -> Position:

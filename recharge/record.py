@@ -145,8 +145,13 @@ def from_kafka(  # noqa: PLR0913  # the parts of a Kafka record, and how it came
         traceparent=traceparent if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) else None,
         duplicate_requests=intake.duplicate_requests,
         stale_after_s=intake.stale_after_s,
-        redrive_of=redrive_of if redrive_of is not None and _WORKFLOW_ID.fullmatch(redrive_of) else None,
+        redrive_of=redriven_id(redrive_of),
     )
+
+
+def redriven_id(header: str | None) -> str | None:
+    """The workflow id that the header of a redriven record names; None where there is no header or it cannot be an id."""
+    return header if header is not None and _WORKFLOW_ID.fullmatch(header) else None
 
 
 def _cut(key: bytes | None, value: bytes | None) -> tuple[bytes | None, bytes | None]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 from activities.ledger.connection import LedgerConnection
 from activities.ledger.errors import LedgerNotMigrated, LedgerUnfit
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The Alembic revision that this release reads and writes."""
 
 OLDEST_READER = "oldest reader "

@@ -50,6 +50,7 @@ def new_row(record: RecordInput, state: State) -> dict[str, Any]:
         "raw_value": record.raw_value,
         "size_bytes": record.size_bytes,
         "record_timestamp_ms": record.timestamp_ms,
+        "redrive_of": record.redrive_of,
     }
 
 

@@ -50,6 +50,7 @@ recharges = Table(
     Column("updated_at", _TIME, nullable=False),
     Column("final_at", _TIME),
     Column("redacted_at", _TIME),
+    Column("redrive_of", _text(limits.WORKFLOW_ID_CHARS_MAX)),
     UniqueConstraint("source", "topic", "partition_id", "record_offset", name="position"),
     Index("ix_recharges_content", "content_digest", "source"),
 )

@@ -241,6 +241,14 @@ INTAKE: Final = (
         returning(weakened.claims_no_redrive),
         f"{tests.LEDGER}of_two_redrives_of_one_record_one_is_sent",
     ),
+    quick(
+        "redrive-of-the-first",
+        "identity",
+        "a copy is no copy for the ledger, so its own copy is carried out beside another one",
+        "activities.ledger.rows.new_row",
+        returning(weakened.begun_as_no_copy),
+        f"{tests.REDRIVE}of_a_record_and_all_copies_of_copies_one_is_carried_out",
+    ),
     slow(
         "claim",
         "identity",

@@ -205,6 +205,11 @@ def claims_no_redrive(claims_of: Any, record: Any) -> Any:
     return claims_of(replace(record, redrive_of=None))
 
 
+def begun_as_no_copy(new_row: Any, record: Any, state: Any) -> Any:
+    """A row tells nothing about what its record repeats."""
+    return new_row(replace(record, redrive_of=None), state)
+
+
 # --- What a person decides --------------------------------------------------------------------------------------------
 
 

@@ -864,6 +864,24 @@ async def test_migrating_twice_changes_nothing(make_site: SiteMaker) -> None:
     assert list(await asyncio.gather(migrate(url), migrate(url))) == [SCHEMA_VERSION, SCHEMA_VERSION]
 
 
+async def test_a_ledger_of_the_release_before_is_migrated_with_its_records_even_where_that_stopped_half_way(
+    stack: Devstack, make_site: SiteMaker
+) -> None:
+    site = await make_site()
+    url, database = site.migrate_environment["RECHARGE_MYSQL__URL"], site.names.database
+    ledger = Ledger(site.environment["RECHARGE_MYSQL__URL"])
+    await opened(ledger, record(site.source, 1))
+    await stack.mysql.execute(f"ALTER TABLE {database}.recharges DROP COLUMN redrive_of")
+    for _ in range(2):  # the second time the column stands there already
+        await stack.mysql.execute(f"UPDATE {database}.alembic_version SET version_num = '0004'")
+        with pytest.raises(LedgerNotMigrated, match="recharge migrate"):
+            await ledger.check()
+        assert await migrate(url) == SCHEMA_VERSION
+        await ledger.check()
+    assert await rows(stack, site, "SELECT state, redrive_of FROM recharges") == [("sending", None)]
+    await ledger.close()
+
+
 async def test_a_server_that_is_away_is_unavailable_in_one_line() -> None:
     away = Ledger("mysql://u:p@127.0.0.1:1/nowhere")
     try:
@@ -951,13 +969,32 @@ async def test_of_many_records_with_one_request_id_at_once_one_is_sent_and_none_
 
 async def test_of_two_redrives_of_one_record_one_is_sent(site: Site, ledger: Ledger) -> None:
     # The record has no requestId, so nothing else tells that the second repeats the first.
-    first, second = (
-        dataclasses.replace(record(site.source, offset), redrive_of=f"{site.source}:credit-transfers:0:0")
-        for offset in (1, 2)
-    )
+    first, second = redriven(site, range(1, 3))
     await opened(ledger, first)
     finding = await not_opened(ledger, second)
     assert (finding.state, first.workflow_id in finding.said) == (State.REJECTED, True)
+
+
+def redriven(site: Site, offsets: range) -> list[RecordInput]:
+    """Copies of one record."""
+    first = f"{site.source}:credit-transfers:0:0"
+    return [dataclasses.replace(record(site.source, offset), redrive_of=first) for offset in offsets]
+
+
+async def test_the_row_of_a_copy_tells_what_it_repeats_however_it_was_begun(
+    stack: Devstack, site: Site, ledger: Ledger
+) -> None:
+    copies = redriven(site, range(1, 4))
+    await opened(ledger, copies[0])
+    await ledger.record_result(
+        copies[1], await not_opened(ledger, copies[1])
+    )  # found to be unusual, and begun the long way
+    unreadable = dataclasses.replace(copies[2], transfer=None, invalid_reason="no JSON")
+    await ledger.record_result(unreadable, Finding(State.INVALID, "no JSON"))
+    await opened(ledger, record(site.source, 4, value(amount="11")))
+    found = await rows(stack, site, "SELECT state, redrive_of FROM recharges ORDER BY record_offset")
+    root = copies[0].redrive_of
+    assert found == [("sending", root), ("rejected", root), ("invalid", root), ("sending", None)]
 
 
 async def test_a_rejected_winner_frees_its_claim_and_a_doubtful_one_does_not(site: Site, ledger: Ledger) -> None:
