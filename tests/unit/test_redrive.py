@@ -1,7 +1,7 @@
 """Records that are redriven, and their copies, without a server: of a record and all that was made of it, one is carried out."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
@@ -36,6 +36,7 @@ class World:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.owners: dict[str, int] = {}
+        self.attempts: Sequence[Mapping[str, Any]] = ()
         self.refuses = True
         self.charges = 0
         self.arrives([])
@@ -68,7 +69,7 @@ class World:
 
     async def story(self, workflow_id: str) -> Story:
         row = self.rows[int(workflow_id.rpartition(":")[2])]
-        return Story(row, (), (), (), twin=None, first_open_offset=None, now=NOW)
+        return Story(row, self.attempts, (), (), twin=None, first_open_offset=None, now=NOW)
 
     async def record_redrive(self, workflow_id: str, *, by: str, note: str) -> None:
         """Nothing rests on it here."""
@@ -97,6 +98,13 @@ def test_a_copy_that_was_refused_can_be_redriven_and_is_carried_out() -> None:
     world.redrive(0, refuses=True)
     world.redrive(1, refuses=False)
     assert [row["state"] for row in world.rows] == [State.REJECTED, State.REJECTED, State.SUCCEEDED]
+
+
+def test_a_record_that_a_late_answer_says_to_be_carried_out_is_not_redriven() -> None:
+    world = World()
+    world.attempts = [{"late_outcome": "refused"}, {"late_outcome": "charged"}, {"late_outcome": None}]
+    assert "came late" in world.redrive(0, refuses=False)
+    assert world.charges == 0
 
 
 FIRST = f"{SOURCE}:{TOPIC}:0:0"
