@@ -117,7 +117,7 @@ class PartitionProgress:
         if offset < self._position:
             raise ValueError(f"offset {offset} was fetched below the position {self._position}")
         expected = self._expected[0] if self._expected else None
-        if expected is not None and offset > expected.last:
+        if expected is not None and self._passes(expected, offset):
             self._go_back()
             return Arrival.DISAGREES
         self.changes += 1
@@ -141,7 +141,7 @@ class PartitionProgress:
         """
         if position < self._position:
             raise ValueError(f"the position went back from {self._position} to {position}")
-        if self._expected and position > self._expected[0].last:
+        if self._expected and self._passes(self._expected[0], position - 1):
             self._go_back()
             return False
         self.changes += position > self._position
@@ -172,6 +172,10 @@ class PartitionProgress:
         self._forget_range()
         self._add_run(_Run(first_number, last_number, expected))
         return Arrival.COMPLETED
+
+    def _passes(self, expected: CompletedRange, offset: int) -> bool:
+        """Whether who is at this offset has gone past a record that the range has at its end or its beginning, and that was not there."""
+        return offset > expected.last or (offset > expected.first and self._reread_count == 0)
 
     def _agrees_with(self, expected: CompletedRange) -> bool:
         """Whether the records that were read are those of which the range speaks."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import structlog
@@ -66,10 +67,8 @@ class Committer:
             await self._commit(commits, _LAST_COMMIT_TIMEOUT_S)
 
     async def _commit(self, commits: Commits, timeout_s: float) -> None:
-        for partition, commit in commits.items():
-            partition.commit_tried(commit)
         try:
-            await self._send(commits, timeout_s)
+            commits = await self._send(commits, timeout_s)
         except AssignmentLost as problem:
             telemetry.count(instruments.COMMITS, "refused")
             _log.info("commit refused", problem=str(problem))
@@ -85,14 +84,19 @@ class Committer:
                 if partition.commit_done(commit):
                     _log.info("offset committed", partition=partition.number, commit_offset=commit.offset)
 
-    async def _send(self, commits: Commits, timeout_s: float) -> None:
-        named = {partition.number: (commit.offset, commit.metadata) for partition, commit in commits.items()}
+    async def _send(self, commits: Commits, timeout_s: float) -> Commits:
+        """Commit, and return what was committed: without metadata where the broker takes none as long as ours."""
         if self._with_metadata:
             try:
-                await self._reader.commit(named, timeout_s=timeout_s)
+                return await self._sent(commits, timeout_s)
             except MetadataTooLarge as problem:
                 self._with_metadata = False
                 _log.warning("completed ranges are not kept", problem=str(problem))
-            else:
-                return
-        await self._reader.commit({number: (offset, "") for number, (offset, _) in named.items()}, timeout_s=timeout_s)
+        return await self._sent({each: replace(commit, metadata="") for each, commit in commits.items()}, timeout_s)
+
+    async def _sent(self, commits: Commits, timeout_s: float) -> Commits:
+        for partition, commit in commits.items():
+            partition.commit_tried(commit)
+        named = {partition.number: (commit.offset, commit.metadata) for partition, commit in commits.items()}
+        await self._reader.commit(named, timeout_s=timeout_s)
+        return commits

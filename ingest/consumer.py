@@ -166,23 +166,31 @@ class Membership:
         found = await self._reader.poll(
             [partition.number for partition in partitions], records_max=records_max, timeout_s=timeout_s
         )
-        # From here to the end nothing waits, so records and positions belong together. Records of a partition that is not set up
-        # are left: it is sought to its beginning before it reads or commits anything.
-        for partition in partitions:
-            if self._assignment.get(partition.number) is partition:
-                position = await self._reader.position(partition.number)
-                if not partition.take_in(found.get(partition.number, []), position):
-                    self._reader.seek(partition.number, partition.progress.position)
+        # From here to the end nothing waits, so records and positions belong together. A rebalance may have put another in a partition's
+        # place while the poll waited: what was found belongs to who has it now, since its seek threw away what had been fetched before.
+        # Records of one that is not set up are left: it is sought to its beginning before it reads or commits anything.
+        for number in [partition.number for partition in partitions]:
+            current = self._assignment.get(number)
+            if current is not None:
+                position = await self._reader.position(number)
+                if not current.take_in(found.get(number, []), position):
+                    self._reader.seek(number, current.progress.position)
         return bool(found)
 
     async def _stop_out_of_range(self, problem: kafka_words.PositionOutOfRange) -> None:
         partition = self._assignment.get(problem.partition)
-        if partition is None:
-            return
-        partition.stop(StopReason.OUT_OF_RANGE, may_commit=False)
         numbers = [problem.partition]
         earliest = await self._cluster.offsets(numbers, Edge.EARLIEST)
         end = await self._cluster.offsets(numbers, Edge.END)
+        if partition is None or self._assignment.get(problem.partition) is not partition:
+            return  # It changes hands. Who has it then meets the same.
+        if problem.offset > end[problem.partition]:
+            # The topic was truncated or made anew, so what was read is another topic's.
+            partition.stop(StopReason.OUT_OF_RANGE, may_commit=False)
+        else:
+            # Kafka deleted what comes next. What was read before that is here, whole: it is carried out, and the commit offset comes to
+            # stand where the gap begins.
+            partition.read_no_more(StopReason.OUT_OF_RANGE)
         gone = kafka_words.offset_gone(
             self._kafka, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
         )

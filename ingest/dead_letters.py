@@ -73,8 +73,9 @@ class DeadLetters:
             writer = await self._running_writer()
             await writer.write(self._topic, key, value, headers)
         except kafka_words.RecordTooLarge as problem:
-            self._too_large.add(record.workflow_id)
-            if tries == 0:
+            self._outage.over(record.workflow_id)
+            if record.workflow_id not in self._too_large:
+                self._too_large.add(record.workflow_id)
                 _log.error(
                     "lane is held: its dead letter is too large for the topic",
                     workflow_id=record.workflow_id,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import cast
 
 import pytest
@@ -12,9 +12,11 @@ from devstack.processes import wait_until
 from ingest.assignment import Assignment
 from ingest.beside import WorkerBeside
 from ingest.consumer import Membership
-from ingest.kafka import Cluster, KafkaRecord
+from ingest.kafka import Cluster, Edge, KafkaRecord, RecordReader
+from ingest.kafka_words import PositionOutOfRange
 from ingest.partition import AssignedPartition, Room
 from ingest.patience import Patience
+from ingest.standing import StopReason
 from ingest.starter import Starter
 from ingest.switch import Switch
 from recharge import limits
@@ -159,6 +161,95 @@ async def test_what_became_final_after_its_partition_was_given_away_is_dropped(
     await until_nothing_is_in_flight(membership)
     assert partition.progress.commit_offset == 0
     assert partition.commit_due is None
+
+
+class Polled(RecordReader):
+    """Answers a poll with what a test does and finds meanwhile."""
+
+    def __init__(self, poll: Callable[[], Awaitable[dict[int, list[KafkaRecord]]]]) -> None:
+        self._answer = poll
+        self.at = 0
+        self.sought: list[int] = []
+
+    async def poll(
+        self, partitions: Collection[int], *, records_max: int, timeout_s: float
+    ) -> dict[int, list[KafkaRecord]]:
+        del partitions, records_max, timeout_s
+        return await self._answer()
+
+    async def position(self, partition: int) -> int:
+        del partition
+        return self.at
+
+    def seek(self, partition: int, offset: int) -> None:
+        del partition
+        self.sought.append(offset)
+
+    async def stop(self) -> None:
+        """Nothing was connected."""
+
+
+async def reads_by(membership: Membership, reader: Polled) -> Polled:
+    await membership._reader.stop()
+    membership._reader = reader
+    return reader
+
+
+async def test_no_record_is_lost_that_comes_while_its_partition_is_given_away_and_given_back(
+    membership: Membership, starter: EndsWhenTold
+) -> None:
+    older = membership._assignment._partitions[0] = partition_with(3)
+    newer = AssignedPartition(Position("test", "transfers", 0, 10), INGEST, committed=None)
+
+    async def poll() -> dict[int, list[KafkaRecord]]:
+        # Another member had the partition up to offset 10; it is ours again, and is sought there, before the poll has ended.
+        membership._assignment._partitions[0] = newer
+        reader.at = 12
+        return {0: [KafkaRecord(0, offset, 0, b"key", value(), ()) for offset in (10, 11)]}
+
+    reader = await reads_by(membership, Polled(poll))
+    await membership._read_from([older], 0.2)
+    membership._start_more()
+    await asyncio.sleep(0)
+    assert starter.begun == [10, 11]
+    assert newer.progress.commit_offset == 10
+    assert older.progress.position == 3
+    assert reader.sought == []
+
+
+@pytest.mark.parametrize(
+    ("earliest", "end", "begun", "committed"),
+    [(7, 9, [0, 1, 2], 3), pytest.param(0, 2, [], 0, id="a topic that was made anew")],
+)
+async def test_what_was_read_before_kafka_deleted_the_rest_is_carried_out(
+    membership: Membership, starter: EndsWhenTold, earliest: int, end: int, begun: list[int], committed: int
+) -> None:
+    partition = membership._assignment._partitions[0] = partition_with(3)
+
+    async def poll() -> dict[int, list[KafkaRecord]]:
+        raise PositionOutOfRange(0, 3)
+
+    await reads_by(membership, Polled(poll))
+    membership._cluster = Edges({Edge.EARLIEST: earliest, Edge.END: end})
+    await membership._read()
+    membership._start_more()
+    starter.told.set()
+    await until_nothing_is_in_flight(membership)
+    assert starter.begun == begun
+    commit = partition.commit_due
+    assert (0 if commit is None else commit.offset) == committed
+    assert partition.standing(None).stopped is StopReason.OUT_OF_RANGE
+    assert not partition.wants_more(Room.of_each(1))
+
+
+class Edges(Cluster):
+    """Says where the partitions begin and end."""
+
+    def __init__(self, edges: dict[Edge, int]) -> None:
+        self._edges = edges
+
+    async def offsets(self, partitions: Collection[int], edge: Edge) -> dict[int, int]:
+        return dict.fromkeys(partitions, self._edges[edge])
 
 
 def test_the_partitions_together_never_have_more_room_than_the_limits() -> None:
