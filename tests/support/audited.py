@@ -150,6 +150,14 @@ def scenarios(source: str, topic: str) -> Sequence[Scenario]:
     return made
 
 
+def _is_open_and_charged(scenario: Scenario, state: State, *attempts: AuditedAttempt) -> None:
+    """A record under way, with nothing behind it in its lane, of which the statement has a charge."""
+    scenario.committed, scenario.workflows = 0, {0: "running"}
+    scenario.change(0, state=state, final_at=None, resolved_by=None, provider_reference=None, attempts=attempts)
+    scenario.drop(1)
+    scenario.uncharge(1)
+
+
 # --- In good order ----------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +281,17 @@ def _a_duplicate_that_a_person_released(scenario: Scenario) -> None:
     scenario.change(1, request_of=first, actions=(AuditedAction("not_charged", "Ann", "meant so"),))
 
 
+@planting
+def _a_charge_that_an_open_attempt_may_have_made(scenario: Scenario) -> None:
+    _is_open_and_charged(scenario, State.SENDING, attempt(1, 1, Outcome.NOT_CHARGED), attempt(2, 3, None))
+
+
+@planting
+def _a_charge_that_an_unknown_attempt_may_have_made(scenario: Scenario) -> None:
+    _is_open_and_charged(scenario, State.HELD, attempt(1, 1, Outcome.NOT_CHARGED), attempt(2, 3, Outcome.UNKNOWN))
+    scenario.change(0, actions=(AuditedAction("hold", "Ann", "asked"),))
+
+
 # --- Never twice ------------------------------------------------------------------------------------------------------
 
 
@@ -307,6 +326,20 @@ def _charge_without_attempt(scenario: Scenario) -> None:
     actions = (AuditedAction("charged", "Ann", "asked"),)
     scenario.change(0, resolved_by=ResolvedBy.PERSON, attempts=(), actions=actions)
     scenario.violations = [(Kind.CHARGE_WITHOUT_ATTEMPT, 0)]
+
+
+@planting
+def _charged_though_it_is_retried(scenario: Scenario) -> None:
+    tries = (attempt(1, 1, Outcome.NOT_SENT), attempt(2, 3, Outcome.NOT_CHARGED))
+    _is_open_and_charged(scenario, State.RETRYING, *tries)
+    scenario.violations = [(Kind.CHARGED_THOUGH_NOTHING_DONE, 0)]
+
+
+@planting
+def _charged_though_held_after_nothing_was_done(scenario: Scenario) -> None:
+    _is_open_and_charged(scenario, State.HELD, attempt(1, 1, Outcome.NOT_CHARGED))
+    scenario.change(0, actions=(AuditedAction("hold", "Ann", "asked"),))
+    scenario.violations = [(Kind.CHARGED_THOUGH_NOTHING_DONE, 0)]
 
 
 @planting
