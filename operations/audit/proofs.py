@@ -43,12 +43,25 @@ def check_decisions(row: AuditedRow) -> Iterator[Problem]:
             yield Kind.DECISION_INCOMPLETE, f"a person's {action.action} does not say who decided, or why"
     decided = newest_decision(row)
     wanted = None if decided is None else _ENDS.get(decided)
-    # The one thing that outranks a decision before it takes effect: the provider's late answer that it did carry the recharge out.
-    overtaken = wanted is State.SKIPPED and row.state is State.SUCCEEDED and row.resolved_by is ResolvedBy.LATE_ANSWER
-    if wanted is not None and row.state in FINAL_STATES and row.state is not wanted and not overtaken:
+    if (
+        wanted is not None
+        and row.state in FINAL_STATES
+        and row.state is not wanted
+        and not _may_end_otherwise(row, wanted)
+    ):
         yield Kind.DECISION_NOT_FOLLOWED, f"a person decided {decided}, and it is {row.state}"
     for attempt in row.attempts:
         yield from _check_verdict(row, attempt)
+
+
+def _may_end_otherwise(row: AuditedRow, wanted: State) -> bool:
+    """Whether a skip had no effect for a good reason. Nothing else outranks a decision."""
+    if wanted is not State.SKIPPED:
+        return False
+    # The provider's late answer said that it did carry the recharge out.
+    overtaken = row.state is State.SUCCEEDED and row.resolved_by is ResolvedBy.LATE_ANSWER
+    # Skipped before a worker took it, and its bytes were no request: it is written as what it is, and nothing is sent either way.
+    return overtaken or row.state is State.INVALID
 
 
 def _check_verdict(row: AuditedRow, attempt: AuditedAttempt) -> Iterator[Problem]:

@@ -541,6 +541,27 @@ async def test_a_workflow_that_was_terminated_before_a_worker_took_it_is_decided
     await office.until_committed(open_yet, 1)
 
 
+async def test_an_invalid_record_may_be_skipped_before_a_worker_took_it_and_no_audit_holds_that_against_it(
+    office: Office,
+) -> None:
+    await office.worker.kill_and_wait()
+    try:
+        partition = next(office._partitions)
+        workflow_id = f"{office.site.source}:{office.site.topic}:{partition}:0"
+        await office.stack.kafka.produce(office.site.topic, [(b"key", b"{", partition, [])])
+        await office.until_status(workflow_id, WorkflowExecutionStatus.RUNNING)
+        await office.client.get_workflow_handle(workflow_id).terminate("by a test")
+        told = await office.ask("resolve", workflow_id, "--skip", *PERSON)
+        assert told.status == 0, told
+    finally:
+        office.worker = office.site.spawn("worker")
+    await office.until_committed(workflow_id, 1)
+    assert await office.row(workflow_id) == ("invalid",)
+    audited = await office.ask("audit", "--json")
+    found = [each["problem"] for each in audited.json()["violations"] if each["workflow_id"] == workflow_id]
+    assert found == []
+
+
 # --- Bad input --------------------------------------------------------------------------------------------------------
 
 

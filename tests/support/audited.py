@@ -211,6 +211,14 @@ def _a_person_skipped_it(scenario: Scenario) -> None:
 
 
 @planting
+def _an_invalid_record_that_a_person_skipped_before_it_was_begun(scenario: Scenario) -> None:
+    """Its workflow was terminated before a worker took it, and was opened again by the decision: nothing is sent either way."""
+    actions = (AuditedAction("skip", "Ann", "asked"),)
+    scenario.change(0, state=State.INVALID, resolved_by=ResolvedBy.INTAKE, attempts=(), actions=actions)
+    scenario.uncharge(0)
+
+
+@planting
 def _a_reversed_charge_is_told(scenario: Scenario) -> None:
     scenario.uncharge(0)
     scenario.charge(0, status="reversed")
@@ -565,6 +573,14 @@ def _decision_without_who_and_why(scenario: Scenario) -> None:
 @planting
 def _decision_not_followed(scenario: Scenario) -> None:
     scenario.change(0, actions=(AuditedAction("skip", "Ann", "asked"),))
+    scenario.violations = [(Kind.DECISION_NOT_FOLLOWED, 0)]
+
+
+@planting
+def _invalid_although_a_person_said_that_it_was_carried_out(scenario: Scenario) -> None:
+    actions = (AuditedAction("charged", "Ann", "asked"),)
+    scenario.change(0, state=State.INVALID, resolved_by=ResolvedBy.INTAKE, attempts=(), actions=actions)
+    scenario.uncharge(0)
     scenario.violations = [(Kind.DECISION_NOT_FOLLOWED, 0)]
 
 
