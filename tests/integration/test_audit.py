@@ -558,12 +558,15 @@ async def test_what_cannot_be_audited_is_told_in_one_line_with_status_2(
         assert why in answer.stderr, (arguments, answer.stderr)
         assert "secret-word" not in answer.stderr
     line = (f"{site.source}:{site.topic}:0:0", "P-1", "charged", "1.00", "")
-    twice, foreign = await asyncio.gather(
+    endless = (*line[:3], "9" * 27, "")
+    twice, too_long, foreign = await asyncio.gather(
         ask(site, "--statement", "-", stdin=csv_of([line, line])),
+        ask(site, "--statement", "-", stdin=csv_of([endless])),
         ask(site, environment={"RECHARGE_KAFKA__TOPIC": "no-such-topic"}),
     )
     for told, why in (
         (twice, "the statement standard input, line 3: it repeats line 2"),
+        (too_long, "the statement standard input, line 2: the amount has more than 24 digits before the point"),
         (foreign, "lacks the permission Describe on topic 'no-such-topic'"),
     ):
         assert (told.status, told.out, told.err.count("\n")) == (2, "", 1), told
