@@ -562,6 +562,14 @@ async def test_an_invalid_record_may_be_skipped_before_a_worker_took_it_and_no_a
     assert found == []
 
 
+async def test_a_verdict_under_a_look_ups_name_is_refused_and_not_written(office: Office, decider: Decider) -> None:
+    workflow_id = await office.in_doubt()
+    for action in (Action.CHARGED, Action.HOLD):
+        line = await decider.decide(workflow_id, Decision(action, " Lookup", "asked the provider"))
+        assert (line.done, line.text.startswith("refused: 'Lookup' is a word of the service's own")) == (False, True)
+    assert (await office.row(workflow_id), await office.actions(workflow_id)) == (("in_doubt",), [])
+
+
 # --- Bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -574,6 +582,12 @@ WRONG_ARGUMENTS = [
     (("hold", "0/0", "--by", "  ", "--note", "why"), "--by WHO --note WHY"),
     (("hold", "0/0", "--by", "a\u202ebc", "--note", "why"), "--by holds a character that cannot be seen (U+202E)"),
     (("resolve", "0/0", "--skip", "--by", "a", "--note", "w\x1b[2J"), "--note holds a character that cannot be seen"),
+    (("resolve", "0/0", "--charged", "--by", "lookup", "--note", "w"), "'lookup' is a word of the service's own"),
+    (("hold", "0/0", "--by", " Temporal ", "--note", "w"), "'Temporal' is a word of the service's own"),
+    (("redrive", "0/0", "--by", "PERSON", "--note", "w"), "'PERSON' is a word of the service's own"),
+    (("pause", "--by", "recharge ingest at a", "--note", "w"), "is a word of the service's own"),
+    (("accept-gap", "0:1-2", "--by", "recharge", "--note", "w"), "'recharge' is a word of the service's own"),
+    (("redact", "--older-than", "400", "--by", "Answer", "--note", "w"), "'Answer' is a word of the service's own"),
     (("resolve", "--list", "--skip"), "give it alone"),
 ]
 
