@@ -32,13 +32,18 @@ Reveal = Annotated[bool, typer.Option("--reveal", metavar=FLAG, help="Show phone
 
 
 def check_reason(by: str, note: str) -> None:
-    """Refuse a decision without a name or a reason, or with characters in them that others would not see."""
+    """Refuse a decision without a name or a reason, under a word of the service's own, or with characters that others would not see."""
     if not by.strip() or not note.strip():
         misused("a decision needs a name and a reason: --by WHO --note WHY")
     for option, text in (("--by", by.strip()), ("--note", note.strip())):
         unseen = next((character for character in text if not (character.isprintable() or character.isspace())), None)
         if unseen is not None:
             misused(f"{option} holds a character that cannot be seen (U+{ord(unseen):04X}); write it anew")
+    from operations import names  # noqa: PLC0415  # each command loads its own parts alone
+
+    reserved = names.problem_of(by)
+    if reserved is not None:
+        misused(f"--by {reserved}")
 
 
 def referring(read: Callable[[], T]) -> T:

@@ -17,9 +17,6 @@ from ingest.standing import PauseReason
 from recharge import contract, limits
 from recharge.payload_codec import PayloadUnreadable
 
-INGESTER_PREFIX = "recharge ingest at "
-"""How an ingester calls itself where it pauses the intake."""
-
 _RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
 _SUMMARY_CHARS_MAX = 100
 """Temporal takes 400 bytes, which is a hundred characters of the widest kind."""
@@ -44,7 +41,7 @@ class Pause:
     @property
     def reason(self) -> PauseReason:
         """Whether a person paused the intake, or an ingester did for refusals in a row."""
-        return PauseReason.REFUSED_IN_A_ROW if self.by.startswith(INGESTER_PREFIX) else PauseReason.PERSON
+        return PauseReason.REFUSED_IN_A_ROW if self.by.startswith(contract.INGESTER_PREFIX) else PauseReason.PERSON
 
     def __str__(self) -> str:
         """Who, since when and why, as it is told to people."""

@@ -28,7 +28,6 @@ from ingest.endings import Ending
 from ingest.intake_record import IntakeRecord
 from ingest.labels import search_attributes, summary
 from ingest.patience import DeletedError, Patience
-from ingest.pause import INGESTER_PREFIX
 from ingest.switch import Switch
 from recharge import contract, instruments, limits, telemetry
 from recharge.contract import RechargeResult, RecordInput
@@ -73,7 +72,7 @@ class Starter:
             self._client,
             self._patience,
             kafka.source,
-            by=f"{INGESTER_PREFIX}{kafka.group_instance_id or socket.gethostname()}",
+            by=f"{contract.INGESTER_PREFIX}{kafka.group_instance_id or socket.gethostname()}",
             refused_in_a_row_max=ingest.refused_in_a_row_max,
         )
 

@@ -12,6 +12,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.ledger import LedgerError, OperatorLedger, Ruling, Wish, instead_of
+from operations import names
 from operations.runs import RPC_TIMEOUT, Run, newest_run, reopen, temporal_said
 from recharge import limits
 from recharge.contract import RESOLVE_UPDATE, Decision, DecisionReply
@@ -60,6 +61,9 @@ class Decider:
 
     async def decide(self, workflow_id: str, decision: Decision, provider_reference: str | None = None) -> Line:
         """Decide about one record. Whatever goes wrong is told in the line, so that the other records are decided all the same."""
+        reserved = names.problem_of(decision.by)
+        if reserved is not None:
+            return Line(workflow_id, done=False, text=f"refused: {reserved}")
         async with self._slots:
             try:
                 return await self._decide(workflow_id, decision, provider_reference)

@@ -66,6 +66,15 @@ MEMO_PAUSE_BY = "by"
 MEMO_PAUSE_NOTE = "note"
 """The keys of its memo: who paused the intake, and why."""
 
+INGESTER_PREFIX = "recharge ingest at "
+"""How an ingester calls itself where it pauses the intake, by which its pause is told from a person's."""
+
+CANCELLED_BY = "Temporal"
+"""Who holds a record whose workflow was cancelled: the cancellation does not say who."""
+
+THE_SERVICE = "recharge"
+"""Who holds a record for which an obstacle stands in the way."""
+
 ERROR_FINGERPRINT_MISMATCH = "FingerprintMismatch"
 """The type of the failure that stops a partition: the position was used before, by another record."""
 

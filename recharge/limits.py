@@ -433,6 +433,10 @@ STATEMENT_BYTES_MAX = 4096 * MIB
 STATEMENT_LINE_BYTES_MAX = 4 * KIB
 """The longest line of a statement: a reference has 400 bytes at most, and the other fields are short."""
 
+STATEMENT_AMOUNT_DIGITS_MAX = 24
+"""The most digits before the point of a charge's amount. No record may ask for so many, and Decimal, which counts 28 digits in all, still
+tells such an amount with its cents."""
+
 STATEMENT_TIMEOUT_S = 600.0
 """Fetching the whole statement. Providers compute them while one waits."""
 

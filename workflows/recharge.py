@@ -15,6 +15,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, CancelledErro
 with workflow.unsafe.imports_passed_through():
     from recharge import limits
     from recharge.contract import (
+        CANCELLED_BY,
         HOLD_ACTIVITY,
         LOOK_UP_ACTIVITY,
         RECORD_RESULT_ACTIVITY,
@@ -172,7 +173,7 @@ class RechargeWorkflow:
         if self._is_cancelled:
             self._is_cancelled = False
             why = "the workflow was cancelled"
-            await steps.in_the_ledger(HOLD_ACTIVITY, HoldTask(record, "Temporal", why), type(None), f"hold: {why}")
+            await steps.in_the_ledger(HOLD_ACTIVITY, HoldTask(record, CANCELLED_BY, why), type(None), f"hold: {why}")
         found = await steps.in_the_ledger(
             LOOK_UP_ACTIVITY, LookUpTask(record, once=True), Finding, "what the ledger knows now"
         )

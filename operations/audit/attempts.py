@@ -33,7 +33,7 @@ def _why_opened(
 ) -> Iterator[Problem]:
     """What was wrong with opening an attempt, by what was known of those before it at that moment. The first is told."""
     at, number = attempt.opened_at, attempt.number
-    doubtful = [one for one in earlier if not (_is_known(one, at) and _carried_nothing_out(one))]
+    doubtful = [one for one in earlier if not (_is_known(one, at) and carried_nothing_out(one))]
     for one in doubtful:
         if _is_known(one, at) and carried_out(one):
             yield Kind.SENT_AFTER_CHARGED, f"attempt {number} was opened after attempt {one.number} was carried out"
@@ -70,7 +70,8 @@ def carried_out(attempt: AuditedAttempt) -> bool:
     return attempt.outcome is Outcome.CHARGED or attempt.verdict is Verdict.CHARGED
 
 
-def _carried_nothing_out(attempt: AuditedAttempt) -> bool:
+def carried_nothing_out(attempt: AuditedAttempt) -> bool:
+    """It is known, by its answer or by a verdict, that this attempt did nothing and that the record may be sent again."""
     return attempt.outcome in {Outcome.NOT_SENT, Outcome.NOT_CHARGED} or attempt.verdict is Verdict.NOT_CHARGED
 
 

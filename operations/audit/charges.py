@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from activities.ledger import AuditedRow
-from operations.audit.attempts import Problem
+from operations.audit.attempts import Problem, carried_nothing_out
 from operations.audit.facts import Charges, Terms
 from operations.audit.findings import Kind
+from operations.audit.proofs import newest_decision
 from operations.telling import amount as told_amount
-from recharge.outcome import State
+from recharge.outcome import FINAL_STATES, Action, State
 
 _NOT_CARRIED_OUT = frozenset({State.REJECTED, State.INVALID, State.SKIPPED})
 
@@ -31,8 +32,25 @@ def _check_charged(row: AuditedRow | None, charges: Charges) -> Iterator[Problem
         yield Kind.CHARGED_THOUGH_NOT_SUCCEEDED, f"it is {row.state}, and the statement has a charge of it ({where})"
     elif not row.attempts:
         yield Kind.CHARGE_WITHOUT_ATTEMPT, f"the statement has a charge of it ({where}), and the ledger no attempt"
-    elif charges.charged == 1:
-        yield from _check_one(row, charges, where)
+    else:
+        if _may_be_charged_again(row):
+            told = f"it is {row.state}, and the statement has a charge of it ({where}), although by the ledger none of its attempts"
+            yield Kind.CHARGED_THOUGH_NOTHING_DONE, f"{told} carried anything out"
+        if charges.charged == 1:
+            yield from _check_one(row, charges, where)
+
+
+def _may_be_charged_again(row: AuditedRow) -> bool:
+    """Whether nothing keeps the ledger from sending once more a record that the statement has as charged.
+
+    The ledger is read after the statement, so the attempt that made the charge is among these, and when it was closed does not
+    matter: `not_charged` says that nothing was carried out at any time. Nor does a key: it protects from a doubt, and here is none.
+    An attempt that is open, unknown, pending or charged explains the charge. A person who decided that the record ends has it from
+    the provider, and nothing is sent any more; its final state is judged once it is there.
+    """
+    if row.state in FINAL_STATES or newest_decision(row) in {Action.CHARGED, Action.SKIP}:
+        return False
+    return all(map(carried_nothing_out, row.attempts))
 
 
 def _check_one(row: AuditedRow, charges: Charges, where: str) -> Iterator[Problem]:

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     CHARGED_THOUGH_NOT_SUCCEEDED = "charged_though_not_succeeded"
     CHARGE_WITHOUT_ROW = "charge_without_row"
     CHARGE_WITHOUT_ATTEMPT = "charge_without_attempt"
+    CHARGED_THOUGH_NOTHING_DONE = "charged_though_nothing_done"
     SENT_AFTER_CHARGED = "sent_after_charged"
     SENT_AFTER_REFUSED = "sent_after_refused"
     SENT_IN_DOUBT = "sent_in_doubt"
@@ -81,6 +82,11 @@ MEANINGS: dict[Kind, Meaning] = {
     ),
     Kind.CHARGE_WITHOUT_ATTEMPT: Meaning(
         Promise.NEVER_TWICE, "find out who sent this reference: no call of this service leaves without an attempt"
+    ),
+    Kind.CHARGED_THOUGH_NOTHING_DONE: Meaning(
+        Promise.NEVER_TWICE,
+        "`recharge hold ID` at once, or it may be charged again; then ask the provider about this reference, "
+        "and decide by `recharge resolve ID`",
     ),
     Kind.SENT_AFTER_CHARGED: Meaning(Promise.NEVER_TWICE, _ASK_PROVIDER),
     Kind.SENT_AFTER_REFUSED: Meaning(Promise.NEVER_TWICE, _LOOK),

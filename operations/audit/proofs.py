@@ -9,6 +9,15 @@ from operations.audit.findings import Kind
 from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import LOOKUP_VERDICT
 
+_ENDS = {Action.SKIP: State.SKIPPED, Action.CHARGED: State.SUCCEEDED}
+"""The decisions that end a record, and as what."""
+
+
+def newest_decision(row: AuditedRow) -> Action | None:
+    """The newest decision about a record that was not refused, which is the one that counts."""
+    standing = [Action(one.action) for one in row.actions if not one.refused and one.action in set(Action)]
+    return standing[-1] if standing else None
+
 
 def check_final_state(row: AuditedRow) -> Iterator[Problem]:
     """Whether what the ledger holds beside the row proves its final state, and whether an open row looks like one."""
@@ -32,16 +41,27 @@ def check_decisions(row: AuditedRow) -> Iterator[Problem]:
     for action in row.actions:
         if not action.by.strip() or not action.note.strip():
             yield Kind.DECISION_INCOMPLETE, f"a person's {action.action} does not say who decided, or why"
-    standing = [one.action for one in row.actions if not one.refused and one.action in set(Action)]
-    wanted = (
-        {Action.SKIP: State.SKIPPED, Action.CHARGED: State.SUCCEEDED}.get(Action(standing[-1])) if standing else None
-    )
-    # The one thing that outranks a decision before it takes effect: the provider's late answer that it did carry the recharge out.
-    overtaken = wanted is State.SKIPPED and row.state is State.SUCCEEDED and row.resolved_by is ResolvedBy.LATE_ANSWER
-    if wanted is not None and row.state in FINAL_STATES and row.state is not wanted and not overtaken:
-        yield Kind.DECISION_NOT_FOLLOWED, f"a person decided {standing[-1]}, and it is {row.state}"
+    decided = newest_decision(row)
+    wanted = None if decided is None else _ENDS.get(decided)
+    if (
+        wanted is not None
+        and row.state in FINAL_STATES
+        and row.state is not wanted
+        and not _may_end_otherwise(row, wanted)
+    ):
+        yield Kind.DECISION_NOT_FOLLOWED, f"a person decided {decided}, and it is {row.state}"
     for attempt in row.attempts:
         yield from _check_verdict(row, attempt)
+
+
+def _may_end_otherwise(row: AuditedRow, wanted: State) -> bool:
+    """Whether a skip had no effect for a good reason. Nothing else outranks a decision."""
+    if wanted is not State.SKIPPED:
+        return False
+    # The provider's late answer said that it did carry the recharge out.
+    overtaken = row.state is State.SUCCEEDED and row.resolved_by is ResolvedBy.LATE_ANSWER
+    # Skipped before a worker took it, and its bytes were no request: it is written as what it is, and nothing is sent either way.
+    return overtaken or row.state is State.INVALID
 
 
 def _check_verdict(row: AuditedRow, attempt: AuditedAttempt) -> Iterator[Problem]:

@@ -135,4 +135,8 @@ class StatementReader:
             raise self.problem("the amount is not a plain decimal number, such as 10.50")
         fraction = (match["fraction"] or "").rstrip("0")
         integer = match["integer"].lstrip("0") or "0"
+        if len(integer) > limits.STATEMENT_AMOUNT_DIGITS_MAX:
+            raise self.problem(
+                f"the amount has more than {limits.STATEMENT_AMOUNT_DIGITS_MAX} digits before the point, so it is none"
+            )
         return f"{integer}.{fraction}" if fraction else integer

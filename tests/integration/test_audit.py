@@ -371,7 +371,7 @@ async def test_every_fault_that_is_planted_is_found_and_nothing_else(
     assert all(each["problem"] and each["advice"] and each["promise"] for each in report["violations"])
     assert report["counts"]["gaps_in_log"] >= 3
     by_statement = {"charged_twice", "charged_though_not_succeeded", "charge_without_row", "charge_without_attempt"}
-    by_statement |= {"charge_missing", "amount_differs", "reference_differs"}
+    by_statement |= {"charged_though_nothing_done", "charge_missing", "amount_differs", "reference_differs"}
     async with books(site, client) as asked:
         without = await run(asked)
     assert {each.kind.value for each in without.violations} == {kind for kind, _ in found} - by_statement
@@ -385,6 +385,41 @@ async def everything(stack: Devstack, site: Site) -> list[Any]:
     tables = ("recharges", "recharge_attempts", "lookups", "operator_actions", "request_claims")
     rows = [await stack.mysql.execute(f"SELECT * FROM {site.names.database}.{table}") for table in tables]
     return [*rows, await stack.kafka.committed(site.group, site.topic), await stack.kafka.end_offsets(site.topic)]
+
+
+async def test_a_charge_that_was_answered_as_none_is_found_in_time_and_carried_out_once(
+    stack: Devstack, make_site: SiteMaker
+) -> None:
+    site = await make_site("audit")
+    await produce(stack, site, [value(simulate=["charge+retry_after:600+status:429"])], partitions=1)
+    site.spawn("run")
+    workflow_id = f"{site.source}:{site.topic}:0:0"
+    url = f"{stack.simulator.client.statement_url}?prefix={site.source}:"
+
+    async def is_retrying() -> bool:
+        query = f"SELECT COUNT(*) FROM {site.names.database}.recharges WHERE state = 'retrying'"
+        return await stack.mysql.execute(query) == [(1,)]
+
+    async def decide(*arguments: str) -> Told:
+        return await command.ask(
+            *arguments, workflow_id, "--by", "Ann", "--note", "asked", environment=site.environment
+        )
+
+    await wait_until(is_retrying, FINAL_TIMEOUT_S, "it is retrying", interval_s=0.05)
+    found = await ask(site, "--statement", url)
+    assert found.status == 1
+    assert f"never_twice  {workflow_id}\n  it is retrying, and the statement has a charge of it (line 2)" in found.out
+    assert found.out.count("to do:") == 1
+    assert "`recharge hold ID` at once" in found.out
+
+    held = await decide("hold")
+    assert held.status == 0, held
+    assert (await ask(site, "--statement", url)).status == 1, "a person may still release it"
+    charged = await decide("resolve", "--charged")
+    assert charged.status == 0, charged
+    await drained(stack, site)
+    assert (await ask(site, "--statement", url)).status == 0
+    assert len(await stack.simulator.client.posts(workflow_id)) == 1
 
 
 # --- In good order ----------------------------------------------------------------------------------------------------
@@ -523,12 +558,15 @@ async def test_what_cannot_be_audited_is_told_in_one_line_with_status_2(
         assert why in answer.stderr, (arguments, answer.stderr)
         assert "secret-word" not in answer.stderr
     line = (f"{site.source}:{site.topic}:0:0", "P-1", "charged", "1.00", "")
-    twice, foreign = await asyncio.gather(
+    endless = (*line[:3], "9" * 27, "")
+    twice, too_long, foreign = await asyncio.gather(
         ask(site, "--statement", "-", stdin=csv_of([line, line])),
+        ask(site, "--statement", "-", stdin=csv_of([endless])),
         ask(site, environment={"RECHARGE_KAFKA__TOPIC": "no-such-topic"}),
     )
     for told, why in (
         (twice, "the statement standard input, line 3: it repeats line 2"),
+        (too_long, "the statement standard input, line 2: the amount has more than 24 digits before the point"),
         (foreign, "lacks the permission Describe on topic 'no-such-topic'"),
     ):
         assert (told.status, told.out, told.err.count("\n")) == (2, "", 1), told

@@ -541,6 +541,35 @@ async def test_a_workflow_that_was_terminated_before_a_worker_took_it_is_decided
     await office.until_committed(open_yet, 1)
 
 
+async def test_an_invalid_record_may_be_skipped_before_a_worker_took_it_and_no_audit_holds_that_against_it(
+    office: Office,
+) -> None:
+    await office.worker.kill_and_wait()
+    try:
+        partition = next(office._partitions)
+        workflow_id = f"{office.site.source}:{office.site.topic}:{partition}:0"
+        await office.stack.kafka.produce(office.site.topic, [(b"key", b"{", partition, [])])
+        await office.until_status(workflow_id, WorkflowExecutionStatus.RUNNING)
+        await office.client.get_workflow_handle(workflow_id).terminate("by a test")
+        told = await office.ask("resolve", workflow_id, "--skip", *PERSON)
+        assert told.status == 0, told
+    finally:
+        office.worker = office.site.spawn("worker")
+    await office.until_committed(workflow_id, 1)
+    assert await office.row(workflow_id) == ("invalid",)
+    audited = await office.ask("audit", "--json")
+    found = [each["problem"] for each in audited.json()["violations"] if each["workflow_id"] == workflow_id]
+    assert found == []
+
+
+async def test_a_verdict_under_a_look_ups_name_is_refused_and_not_written(office: Office, decider: Decider) -> None:
+    workflow_id = await office.in_doubt()
+    for action in (Action.CHARGED, Action.HOLD):
+        line = await decider.decide(workflow_id, Decision(action, " Lookup", "asked the provider"))
+        assert (line.done, line.text.startswith("refused: 'Lookup' is a word of the service's own")) == (False, True)
+    assert (await office.row(workflow_id), await office.actions(workflow_id)) == (("in_doubt",), [])
+
+
 # --- Bad input --------------------------------------------------------------------------------------------------------
 
 
@@ -553,6 +582,12 @@ WRONG_ARGUMENTS = [
     (("hold", "0/0", "--by", "  ", "--note", "why"), "--by WHO --note WHY"),
     (("hold", "0/0", "--by", "a\u202ebc", "--note", "why"), "--by holds a character that cannot be seen (U+202E)"),
     (("resolve", "0/0", "--skip", "--by", "a", "--note", "w\x1b[2J"), "--note holds a character that cannot be seen"),
+    (("resolve", "0/0", "--charged", "--by", "lookup", "--note", "w"), "'lookup' is a word of the service's own"),
+    (("hold", "0/0", "--by", " Temporal ", "--note", "w"), "'Temporal' is a word of the service's own"),
+    (("redrive", "0/0", "--by", "PERSON", "--note", "w"), "'PERSON' is a word of the service's own"),
+    (("pause", "--by", "recharge ingest at a", "--note", "w"), "is a word of the service's own"),
+    (("accept-gap", "0:1-2", "--by", "recharge", "--note", "w"), "'recharge' is a word of the service's own"),
+    (("redact", "--older-than", "400", "--by", "Answer", "--note", "w"), "'Answer' is a word of the service's own"),
     (("resolve", "--list", "--skip"), "give it alone"),
 ]
 

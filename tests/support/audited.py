@@ -150,6 +150,14 @@ def scenarios(source: str, topic: str) -> Sequence[Scenario]:
     return made
 
 
+def _is_open_and_charged(scenario: Scenario, state: State, *attempts: AuditedAttempt) -> None:
+    """A record under way, with nothing behind it in its lane, of which the statement has a charge."""
+    scenario.committed, scenario.workflows = 0, {0: "running"}
+    scenario.change(0, state=state, final_at=None, resolved_by=None, provider_reference=None, attempts=attempts)
+    scenario.drop(1)
+    scenario.uncharge(1)
+
+
 # --- In good order ----------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +207,14 @@ def _a_person_skipped_it(scenario: Scenario) -> None:
     attempts = (attempt(1, 1, Outcome.UNKNOWN),)
     actions = (AuditedAction("hold", "Temporal", "cancelled"), AuditedAction("skip", "Ann", "the shop paid it back"))
     scenario.change(0, state=State.SKIPPED, resolved_by=ResolvedBy.PERSON, attempts=attempts, actions=actions)
+    scenario.uncharge(0)
+
+
+@planting
+def _an_invalid_record_that_a_person_skipped_before_it_was_begun(scenario: Scenario) -> None:
+    """Its workflow was terminated before a worker took it, and was opened again by the decision: nothing is sent either way."""
+    actions = (AuditedAction("skip", "Ann", "asked"),)
+    scenario.change(0, state=State.INVALID, resolved_by=ResolvedBy.INTAKE, attempts=(), actions=actions)
     scenario.uncharge(0)
 
 
@@ -273,6 +289,17 @@ def _a_duplicate_that_a_person_released(scenario: Scenario) -> None:
     scenario.change(1, request_of=first, actions=(AuditedAction("not_charged", "Ann", "meant so"),))
 
 
+@planting
+def _a_charge_that_an_open_attempt_may_have_made(scenario: Scenario) -> None:
+    _is_open_and_charged(scenario, State.SENDING, attempt(1, 1, Outcome.NOT_CHARGED), attempt(2, 3, None))
+
+
+@planting
+def _a_charge_that_an_unknown_attempt_may_have_made(scenario: Scenario) -> None:
+    _is_open_and_charged(scenario, State.HELD, attempt(1, 1, Outcome.NOT_CHARGED), attempt(2, 3, Outcome.UNKNOWN))
+    scenario.change(0, actions=(AuditedAction("hold", "Ann", "asked"),))
+
+
 # --- Never twice ------------------------------------------------------------------------------------------------------
 
 
@@ -307,6 +334,20 @@ def _charge_without_attempt(scenario: Scenario) -> None:
     actions = (AuditedAction("charged", "Ann", "asked"),)
     scenario.change(0, resolved_by=ResolvedBy.PERSON, attempts=(), actions=actions)
     scenario.violations = [(Kind.CHARGE_WITHOUT_ATTEMPT, 0)]
+
+
+@planting
+def _charged_though_it_is_retried(scenario: Scenario) -> None:
+    tries = (attempt(1, 1, Outcome.NOT_SENT), attempt(2, 3, Outcome.NOT_CHARGED))
+    _is_open_and_charged(scenario, State.RETRYING, *tries)
+    scenario.violations = [(Kind.CHARGED_THOUGH_NOTHING_DONE, 0)]
+
+
+@planting
+def _charged_though_held_after_nothing_was_done(scenario: Scenario) -> None:
+    _is_open_and_charged(scenario, State.HELD, attempt(1, 1, Outcome.NOT_CHARGED))
+    scenario.change(0, actions=(AuditedAction("hold", "Ann", "asked"),))
+    scenario.violations = [(Kind.CHARGED_THOUGH_NOTHING_DONE, 0)]
 
 
 @planting
@@ -532,6 +573,14 @@ def _decision_without_who_and_why(scenario: Scenario) -> None:
 @planting
 def _decision_not_followed(scenario: Scenario) -> None:
     scenario.change(0, actions=(AuditedAction("skip", "Ann", "asked"),))
+    scenario.violations = [(Kind.DECISION_NOT_FOLLOWED, 0)]
+
+
+@planting
+def _invalid_although_a_person_said_that_it_was_carried_out(scenario: Scenario) -> None:
+    actions = (AuditedAction("charged", "Ann", "asked"),)
+    scenario.change(0, state=State.INVALID, resolved_by=ResolvedBy.INTAKE, attempts=(), actions=actions)
+    scenario.uncharge(0)
     scenario.violations = [(Kind.DECISION_NOT_FOLLOWED, 0)]
 
 

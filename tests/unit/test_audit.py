@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.ledger import AuditedAttempt, AuditedRow, AuditReader
+from activities.ledger import AuditedAction, AuditedAttempt, AuditedRow, AuditReader
 from operations.audit import workflows
+from operations.audit.charges import check_charges
 from operations.audit.facts import (
     NEVER_STARTED,
     Case,
@@ -32,7 +33,7 @@ from operations.audit.partition import ChargeSuspect, OrderSuspect, PartitionAud
 from operations.audit.recheck import Recheck
 from operations.audit.temporal import TemporalBook
 from recharge.contract import Ordering
-from recharge.outcome import Outcome, State
+from recharge.outcome import Outcome, State, Verdict
 from recharge.sending import KeyRules
 from tests.support.audited import (
     AMOUNT,
@@ -258,6 +259,61 @@ async def test_one_fault_in_a_good_history_is_found_where_it_is(
     kind = plant(scenario, fault, row)
     expected = [] if kind is None else [(kind, row.offset)]
     assert await audited(scenario, 0, KEY_TERMS) == (expected, [])
+
+
+# --- A charge of an open record ---------------------------------------------------------------------------------------
+
+VERDICT = {"verdict": Verdict.NOT_CHARGED, "verdict_by": "Ann", "verdict_at": at(3)}
+SAID = AuditedAction("not_charged", "Ann", "asked")
+AFTER_THE_STATEMENT_S = (NOW - at(0)).total_seconds() + 1
+
+
+def kinds_of(terms: Terms, *attempts: AuditedAttempt, charged: int = 1, **changes: Any) -> list[Kind]:
+    """What is wrong with an open record that the statement has as charged."""
+    open_yet: dict[str, Any] = {"state": State.RETRYING, "final_at": None, "resolved_by": None, "attempts": attempts}
+    row = good_row(SOURCE, TOPIC, 0, 0, **open_yet | changes)
+    charges = Charges(0, charged, 1 - min(charged, 1), AMOUNT if charged else None, 2, 2)
+    return [kind for kind, _ in check_charges(row, charges, terms)]
+
+
+@pytest.mark.parametrize("terms", [TERMS, KEY_TERMS], ids=["none", "key"])
+@pytest.mark.parametrize(
+    ("attempts", "changes"),
+    [
+        ((attempt(1, 1, Outcome.NOT_CHARGED),), {}),
+        ((attempt(1, 1, Outcome.NOT_SENT), attempt(2, 3, Outcome.NOT_CHARGED)), {"state": State.HELD}),
+        ((attempt(1, 1, Outcome.NOT_CHARGED),), {"state": State.SENDING}),
+        ((attempt(1, 1, Outcome.UNKNOWN, **VERDICT),), {"state": State.IN_DOUBT, "actions": (SAID,)}),
+        ((attempt(1, 1, Outcome.NOT_CHARGED, closed_at=at(AFTER_THE_STATEMENT_S)),), {}),
+        ((attempt(1, 1, Outcome.NOT_CHARGED), attempt(2, AFTER_THE_STATEMENT_S, Outcome.NOT_CHARGED)), {}),
+    ],
+    ids=["retried", "held", "between_two", "by_a_verdict", "closed_after_the_statement", "sent_after_the_statement"],
+)
+def test_a_charge_that_no_attempt_explains_is_told_before_the_record_is_charged_again(
+    terms: Terms, attempts: tuple[AuditedAttempt, ...], changes: dict[str, Any]
+) -> None:
+    assert kinds_of(terms, *attempts, **changes) == [Kind.CHARGED_THOUGH_NOTHING_DONE]
+    assert kinds_of(terms, *attempts, charged=2, **changes) == [Kind.CHARGED_TWICE, Kind.CHARGED_THOUGH_NOTHING_DONE]
+    assert kinds_of(terms, *attempts, charged=0, **changes) == [], "the provider took it back"
+
+
+@pytest.mark.parametrize("terms", [TERMS, KEY_TERMS], ids=["none", "key"])
+@pytest.mark.parametrize("outcome", [None, Outcome.UNKNOWN, Outcome.PENDING, Outcome.CHARGED])
+def test_an_attempt_that_may_have_made_the_charge_explains_it_wherever_it_stands(
+    terms: Terms, outcome: Outcome | None
+) -> None:
+    assert kinds_of(terms, attempt(1, 1, Outcome.NOT_CHARGED), attempt(2, 3, outcome)) == []
+    assert kinds_of(terms, attempt(1, 1, outcome), attempt(2, 3, Outcome.NOT_CHARGED)) == []
+
+
+@pytest.mark.parametrize("action", ["charged", "skip"])
+def test_a_record_that_a_person_has_ended_is_charged_no_second_time(action: str) -> None:
+    held, ended = AuditedAction("hold", "Ann", "asked"), AuditedAction(action, "Ann", "it stands in the portal")
+    refused = replace(ended, refused=True)
+    tried = attempt(1, 1, Outcome.NOT_CHARGED)
+    assert kinds_of(TERMS, tried, state=State.HELD, actions=(held, ended)) == []
+    found = kinds_of(TERMS, tried, state=State.HELD, actions=(held, refused))
+    assert found == [Kind.CHARGED_THOUGH_NOTHING_DONE]
 
 
 # --- Order ------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from operations.audit.spool import ChargeLine, RunLine, Spool
 from operations.audit.statement import HEADER, Statement, StatementProblem, StatementReader
+from operations.telling import amount as told_amount
 from recharge import limits
 
 SOURCE, TOPIC = "unit", "credit-transfers"
@@ -37,6 +38,14 @@ def test_a_charge_is_read_with_its_exact_amount_and_line() -> None:
         (0, 7, 0, "10.5", 2),
         (12, 2**63 - 1, 1, "10.5", 3),
     ]
+
+
+@pytest.mark.parametrize("fraction", ["", ".5", ".50001", f".{'3' * 300}"])
+def test_whatever_amount_is_read_can_be_told(fraction: str) -> None:
+    nines = "9" * limits.STATEMENT_AMOUNT_DIGITS_MAX
+    (line,) = read(f"{OURS}:0:7,P,charged,000{nines}{fraction},x")
+    assert line.amount == f"{nines}{fraction}"
+    assert str(told_amount(Decimal(line.amount))).startswith(f"{nines}.")
 
 
 def test_windows_line_ends_and_a_utf8_mark_are_no_trouble() -> None:
@@ -78,6 +87,15 @@ WRONG = [
     (f'{HEAD}\n{OURS}:0:8,"P"x,charged,1,x'.encode(), 2, "it is not CSV"),
     (f'{HEAD}\n{OURS}:0:8,"P,charged,1,x'.encode(), 2, "it is not CSV"),
     (f"{HEAD}\n{'x' * (limits.STATEMENT_LINE_BYTES_MAX + 1)}".encode(), 2, "it is longer than 4096 bytes"),
+    *(
+        (
+            f"{HEAD}\n{reference},P,charged,{'9' * digits},x".encode(),
+            2,
+            "the amount has more than 24 digits before the point",
+        )
+        for digits in (limits.STATEMENT_AMOUNT_DIGITS_MAX + 1, 27, 4000)
+        for reference in (f"{OURS}:0:8", "other:t:0:1")
+    ),
     *(
         (f"{HEAD}\n{OURS}:0:8,P,charged,{amount},x".encode(), 2, "the amount is not a plain decimal number")
         for amount in ("-1", "+1", "1.", ".5", "1e3", "NaN", "'10,50'", " 1", "1_0", "٣")
