@@ -5,12 +5,9 @@ from activities.ledger.decisions import Wish, insert_action
 from activities.ledger.errors import LedgerContradiction
 from activities.ledger.reading import Known, obstacle_token, read_known
 from activities.ledger.rows import cut_reason, insert_row, lock_row, move, new_row
-from recharge.contract import Finding, RechargeResult, RecordInput
+from recharge.contract import THE_SERVICE, Finding, RechargeResult, RecordInput
 from recharge.outcome import FINAL_STATES, Action, ResolvedBy, State
 from recharge.sending import Facts, unreleased_obstacle
-
-_THE_SERVICE = "recharge"
-"""Who holds a record for which an obstacle stands in the way."""
 
 
 async def known_of(connection: LedgerConnection, record: RecordInput) -> Known:
@@ -35,7 +32,7 @@ async def hold(connection: LedgerConnection, record: RecordInput, facts: Facts, 
     """Hold the record. Where an obstacle does it, that is a hold of its own, so that a person who decides has seen this very obstacle."""
     obstacle = unreleased_obstacle(facts)
     if obstacle is not None:
-        shown = Wish(record.workflow_id, Action.HOLD, _THE_SERVICE, obstacle.said)
+        shown = Wish(record.workflow_id, Action.HOLD, THE_SERVICE, obstacle.said)
         await insert_action(connection, shown, token=obstacle_token(obstacle.kind))
     if obstacle is not None or facts.state is not State.HELD:
         await move(connection, record, State.HELD, reason=cut_reason(finding.said))

@@ -58,8 +58,9 @@ def _may_end_otherwise(row: AuditedRow, wanted: State) -> bool:
     """Whether a skip had no effect for a good reason. Nothing else outranks a decision."""
     if wanted is not State.SKIPPED:
         return False
-    # The provider's late answer said that it did carry the recharge out.
-    overtaken = row.state is State.SUCCEEDED and row.resolved_by is ResolvedBy.LATE_ANSWER
+    # The provider said meanwhile that it did carry the recharge out, by a late answer or a look-up's.
+    told_by = {ResolvedBy.LATE_ANSWER, ResolvedBy.LOOKUP}
+    overtaken = row.state is State.SUCCEEDED and row.resolved_by in told_by
     # Skipped before a worker took it, and its bytes were no request: it is written as what it is, and nothing is sent either way.
     return overtaken or row.state is State.INVALID
 

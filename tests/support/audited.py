@@ -211,6 +211,18 @@ def _a_person_skipped_it(scenario: Scenario) -> None:
 
 
 @planting
+def _a_look_up_heard_of_the_charge_that_a_person_skipped(scenario: Scenario) -> None:
+    charged = {"verdict": Verdict.CHARGED, "verdict_by": LOOKUP_VERDICT, "verdict_at": at(9)}
+    scenario.change(
+        0,
+        resolved_by=ResolvedBy.LOOKUP,
+        attempts=(attempt(1, 1, Outcome.UNKNOWN, **charged),),
+        lookups=(AuditedLookup(1, "charged"),),
+        actions=(AuditedAction("skip", "Ann", "asked"),),
+    )
+
+
+@planting
 def _an_invalid_record_that_a_person_skipped_before_it_was_begun(scenario: Scenario) -> None:
     """Its workflow was terminated before a worker took it, and was opened again by the decision: nothing is sent either way."""
     actions = (AuditedAction("skip", "Ann", "asked"),)

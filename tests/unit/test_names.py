@@ -2,7 +2,6 @@
 
 import pytest
 
-from activities.ledger import states
 from ingest.pause import Pause
 from ingest.standing import PauseReason
 from operations.names import problem_of
@@ -31,6 +30,5 @@ def test_other_names_are_taken(name: str) -> None:
 
 
 def test_the_reserved_words_are_those_that_are_written() -> None:
-    assert states._THE_SERVICE == THE_SERVICE
     paused = Pause("run", f"{INGESTER_PREFIX}host-1", "why", BEGAN_AT)
     assert paused.reason is PauseReason.REFUSED_IN_A_ROW
