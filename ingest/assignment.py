@@ -21,6 +21,9 @@ from ingest.partition import AssignedPartition
 from recharge.contract import Position
 from recharge.settings import IngestSettings, KafkaSettings
 
+_ENDS_TRIES = 3
+"""How often the ends of all partitions are asked for together: a leader that is being elected is there by then."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -100,7 +103,7 @@ class Assignment:
         tries = 0
         while epoch == self._epoch and numbers:
             try:
-                beginnings = await self._beginnings(numbers)
+                beginnings = await self._beginnings(numbers, tries)
             except KafkaProblem as problem:
                 if problem.fatal:
                     raise
@@ -112,19 +115,39 @@ class Assignment:
                 self._begin(reader, beginnings, epoch)
                 return
 
-    async def _beginnings(self, numbers: frozenset[int]) -> list["_Beginning"]:
+    async def _beginnings(self, numbers: frozenset[int], tries: int) -> list["_Beginning"]:
         committed = await self._cluster.committed(numbers)
         missing = set(numbers - committed.keys())
         first = await first_offsets(self._cluster, missing, self._recorded) if missing else {}
         with_metadata = {number for number, (_, metadata) in committed.items() if metadata}
-        ends = await self._cluster.offsets(with_metadata, Edge.END) if with_metadata else {}
+        ends = await self._ends(with_metadata, tries) if with_metadata else {}
         found: list[_Beginning] = []
         for number in sorted(numbers):
             commit = Commit(*committed[number]) if number in committed else None
             offset = first[number] if commit is None else commit.offset
             at = Position(self._kafka.source, self._kafka.topic, number, offset)
-            completed = () if commit is None else _completed_ranges(commit, at, ends.get(number, offset))
+            completed = () if commit is None else _completed_ranges(commit, at, ends.get(number))
             found.append(_Beginning(at, commit, completed))
+        return found
+
+    async def _ends(self, numbers: set[int], tries: int) -> dict[int, int]:
+        """The ends of the partitions that have completed ranges; after a few tries without those that nobody leads.
+
+        Such a partition begins without its ranges, whose records are looked at again. The others would wait for it.
+        """
+        try:
+            return dict(await self._cluster.offsets(numbers, Edge.END))
+        except KafkaProblem as problem:
+            if problem.fatal or tries < _ENDS_TRIES:
+                raise
+        found: dict[int, int] = {}
+        for number in sorted(numbers):
+            try:
+                found |= await self._cluster.offsets([number], Edge.END)
+            except KafkaProblem as problem:
+                if problem.fatal:
+                    raise
+                _log.warning("the end of a partition is not known", partition=number, problem=str(problem))
         return found
 
     def _begin(self, reader: RecordReader, beginnings: list["_Beginning"], epoch: int) -> None:
@@ -170,13 +193,13 @@ class _Beginning:
     completed: tuple[CompletedRange, ...]
 
 
-def _completed_ranges(commit: Commit, at: Position, end: int) -> tuple[CompletedRange, ...]:
+def _completed_ranges(commit: Commit, at: Position, end: int | None) -> tuple[CompletedRange, ...]:
     """The completed ranges of a commit, as far as the topic holds them: one beyond its end would be waited for until it has grown."""
     decoded = decode(commit.metadata, at)
     problem = decoded.problem
-    held = tuple(each for each in decoded.ranges if each.last < end)
+    held = tuple(each for each in decoded.ranges if end is not None and each.last < end)
     if len(held) < len(decoded.ranges):
-        problem = f"the topic ends at {end}, before some of its ranges"
+        problem = f"the topic ends at {'no known offset' if end is None else end}, before some of its ranges"
     if problem is not None:
         _log.warning("metadata of the committed offset ignored", partition=at.partition, problem=problem)
     return held

@@ -21,12 +21,13 @@ from ingest.committer import Committer
 from ingest.dead_letters import DeadLetters
 from ingest.ends import EndOffsets
 from ingest.instance import check_instance
-from ingest.kafka import Cluster, Edge, RecordReader
+from ingest.kafka import Cluster, RecordReader
 from ingest.kafka_watch import KafkaWatch
 from ingest.kafka_words import AssignmentLost, KafkaProblem
 from ingest.partition import AssignedPartition, OpenRecord, Room
 from ingest.retention import RetentionWatch
 from ingest.standing import IntakeStanding, StopReason
+from ingest.standstills import Standstills
 from ingest.starter import Starter
 from ingest.starter_words import FingerprintMismatch
 from ingest.switch import Switch
@@ -62,9 +63,9 @@ class Membership:
         self._dead_letters = DeadLetters(kafka)
         self._assignment = assignment
         self._reader = RecordReader(kafka, self._on_revoked, self._on_assigned)
+        self._standstills = Standstills(kafka, cluster, assignment, self._reader)
         self._committer = Committer(assignment, self._reader, self._in_background)
         self._in_flight = 0
-        self._one_by_one = False
         self._turns: list[AssignedPartition] = []
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -146,23 +147,26 @@ class Membership:
         """
         room = Room.of_each(len(self._assignment))
         reading = [p for p in self._assignment if self._may_start and p.wants_more(room)]
-        each_s = limits.KAFKA_POLL_S / len(reading) if self._one_by_one and reading else 0.0
+        singly = [p for p in reading if self._standstills.is_read_singly(p)]
         try:
-            found = [await self._read_from([partition], each_s) for partition in reading]
-            if not any(found) and not each_s:
+            found = [await self._read_from([p], 0.0) for p in reading if p not in singly]
+            each_s = 0.0 if any(found) or not singly else limits.KAFKA_POLL_S / len(singly)
+            found += [await self._read_from([partition], each_s) for partition in singly]
+            if not any(found) and not singly:
                 is_joining = self._assignment.problem is not None
                 await self._read_from(reading, limits.KAFKA_JOINING_POLL_S if is_joining else limits.KAFKA_POLL_S)
         except kafka_words.PositionOutOfRange as problem:
-            await self._stop_out_of_range(problem)
+            await self._standstills.out_of_range(problem)
         except kafka_words.RecordsUnreadable as problem:
-            self._stop_at_unreadable(problem)
+            self._standstills.unreadable(problem)
         except AssignmentLost as problem:
             _log.debug("partition was lost while it was read", problem=str(problem))
 
     async def _read_from(self, partitions: list[AssignedPartition], timeout_s: float) -> bool:
         if partitions and all(partition.suspended for partition in partitions):
             return False
-        records_max = 1 if self._one_by_one else min((each.batch_records_max for each in partitions), default=1)
+        are_single = any(map(self._standstills.is_read_singly, partitions))
+        records_max = 1 if are_single else min((each.batch_records_max for each in partitions), default=1)
         found = await self._reader.poll(
             [partition.number for partition in partitions], records_max=records_max, timeout_s=timeout_s
         )
@@ -175,40 +179,8 @@ class Membership:
                 position = await self._reader.position(number)
                 if not current.take_in(found.get(number, []), position):
                     self._reader.seek(number, current.progress.position)
+                self._standstills.was_read(current)
         return bool(found)
-
-    async def _stop_out_of_range(self, problem: kafka_words.PositionOutOfRange) -> None:
-        partition = self._assignment.get(problem.partition)
-        numbers = [problem.partition]
-        earliest = await self._cluster.offsets(numbers, Edge.EARLIEST)
-        end = await self._cluster.offsets(numbers, Edge.END)
-        if partition is None or self._assignment.get(problem.partition) is not partition:
-            return  # It changes hands. Who has it then meets the same.
-        if problem.offset > end[problem.partition]:
-            # The topic was truncated or made anew, so what was read is another topic's.
-            partition.stop(StopReason.OUT_OF_RANGE, may_commit=False)
-        else:
-            # Kafka deleted what comes next. What was read before that is here, whole: it is carried out, and the commit offset comes to
-            # stand where the gap begins.
-            partition.read_no_more(StopReason.OUT_OF_RANGE)
-        gone = kafka_words.offset_gone(
-            self._kafka, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
-        )
-        _log.error("partition stands still", partition=problem.partition, out_of_range=str(gone))
-
-    def _stop_at_unreadable(self, problem: kafka_words.RecordsUnreadable) -> None:
-        """Read record by record from now on, until the one that cannot be read is alone; its partition is read up to there."""
-        partitions = [partition for number in problem.partitions if (partition := self._assignment.get(number))]
-        for partition in partitions:
-            self._reader.seek(partition.number, partition.progress.position)
-        if not self._one_by_one:
-            self._one_by_one = True
-            return
-        self._one_by_one = False
-        for partition in partitions:
-            partition.read_no_more(StopReason.UNREADABLE)
-            unreadable = kafka_words.unreadable(self._kafka, partition.number, partition.progress.position, problem)
-            _log.error("partition stands still", partition=partition.number, problem=str(unreadable))
 
     # --- Carrying out -------------------------------------------------------------------------------------------------
 
@@ -293,6 +265,7 @@ class Membership:
 
     def _on_assigned(self, numbers: frozenset[int]) -> None:
         telemetry.count(instruments.REBALANCES)
+        self._standstills.forget()
         epoch = self._assignment.change(numbers)
         self._in_background(self._assignment.set_up(self._reader, numbers, epoch))
 

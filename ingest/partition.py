@@ -17,7 +17,7 @@ from recharge.contract import REDRIVE_HEADER, Position, RecordInput
 from recharge.settings import IngestSettings
 
 _TRACEPARENT_HEADER = "traceparent"
-_BATCH_RECORDS_MAX = 100
+BATCH_RECORDS_MAX = 100
 """Records taken in at a time. Decoding a hundred takes a few milliseconds, for which everything else waits."""
 
 _log = structlog.get_logger(__name__)
@@ -156,7 +156,7 @@ class AssignedPartition:
     @property
     def batch_records_max(self) -> int:
         """How many records may be read at a time."""
-        return max(1, min(_BATCH_RECORDS_MAX, self._room.records - self.progress.open_count))
+        return max(1, min(BATCH_RECORDS_MAX, self._room.records - self.progress.open_count))
 
     def take_in(self, records: list[KafkaRecord], position: int) -> bool:
         """Take in what one poll found: decode the records and put them into their lanes.

@@ -180,7 +180,7 @@ INTAKE: Final = (
         "offset-out-of-range",
         "offsets",
         "where the topic does not hold the committed offset any more, what is left is read",
-        "ingest.consumer.Membership._stop_out_of_range",
+        "ingest.standstills.Standstills.out_of_range",
         returning(weakened_intake.read_on_elsewhere),
         f"{tests.HELD}a_committed_offset_that_the_topic_does_not_hold_stops_its_partition_alone",
     ),

@@ -246,6 +246,21 @@ def test_a_range_that_ends_in_nothing_disagrees_when_the_position_has_passed_it(
     assert progress.moved_on(10)
 
 
+@pytest.mark.parametrize("is_seen_by_a_record", [True, False])
+def test_a_range_whose_first_record_is_not_there_any_more_disagrees_at_once(is_seen_by_a_record: bool) -> None:
+    progress = PartitionProgress(0, [CompletedRange(5, 300, 1)])
+    for offset in range(5):
+        progress.fetched(offset, "f")
+        progress.final(offset)
+    if is_seen_by_a_record:
+        assert progress.fetched(6, "f") is Arrival.DISAGREES
+    else:
+        assert not progress.moved_on(7)
+    assert (progress.position, progress.commit_offset, progress.completed_ranges()) == (5, 5, [])
+    assert progress.fetched(6, "f") is Arrival.OPEN
+    assert decode(encode(at(progress.commit_offset), progress.completed_ranges()), at(6)).ranges == ()
+
+
 def test_a_range_that_was_not_read_again_yet_is_committed_again() -> None:
     progress = restarted({2: "a", 3: "b"}, 1)
     whole = progress.completed_ranges()

@@ -8,12 +8,13 @@ import structlog.testing
 
 from devstack.processes import wait_until
 from ingest.assignment import Assignment
+from ingest.commit_metadata import CompletedRange, encode
 from ingest.commit_offset import Commit
 from ingest.kafka import Cluster, Edge, KafkaRecord, RecordReader
 from ingest.kafka_words import unreachable
 from ingest.partition import AssignedPartition
 from recharge import limits
-from recharge.contract import Ordering
+from recharge.contract import Ordering, Position
 from recharge.settings import IngestSettings, KafkaSettings, SecurityProtocol
 from tests.support.intake import logged
 from tests.support.records import value
@@ -160,3 +161,33 @@ async def test_kafka_that_does_not_say_where_to_begin_is_asked_again_and_told_on
         await assignment.set_up(reader, OURS, assignment.change(OURS))
     assert reader.sought == [(0, 10)]
     assert len(logged(logs, "Kafka does not say")) == len(logged(logs, "Kafka says again")) == 1
+
+
+class PartlyLed(Answering):
+    """Nobody leads partition 1. All partitions have completed ranges."""
+
+    async def committed(self, partitions: Collection[int]) -> dict[int, tuple[int, str]]:
+        ranges = [CompletedRange(12, 14, 1)]
+        places = {number: Position(KAFKA.source, KAFKA.topic, number, self.offset) for number in partitions}
+        return {number: (self.offset, encode(place, ranges)) for number, place in places.items()}
+
+    async def offsets(self, partitions: Collection[int], edge: Edge) -> dict[int, int]:
+        assert edge is Edge.END
+        if 1 in partitions:
+            raise unreachable("127.0.0.1:1", "NodeNotReadyError")
+        return dict.fromkeys(partitions, 20)
+
+
+async def test_a_partition_that_nobody_leads_keeps_no_other_one_waiting(
+    reader: Seeking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "START_RETRY_FIRST_S", 0.01)
+    assignment = Assignment(KAFKA, INGEST, PartlyLed(10), {})
+    numbers = frozenset({0, 1, 2})
+    async with asyncio.timeout(5):
+        with structlog.testing.capture_logs() as logs:
+            await assignment.set_up(reader, numbers, assignment.change(numbers))
+    assert sorted(reader.sought) == [(0, 10), (1, 10), (2, 10)]
+    found = {partition.number: partition.progress.completed_ranges() for partition in assignment}
+    assert found == {0: [CompletedRange(12, 14, 1)], 1: [], 2: [CompletedRange(12, 14, 1)]}
+    assert [line["partition"] for line in logged(logs, "the end of a partition is not known")] == [1]

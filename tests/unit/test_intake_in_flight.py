@@ -13,8 +13,8 @@ from ingest.assignment import Assignment
 from ingest.beside import WorkerBeside
 from ingest.consumer import Membership
 from ingest.kafka import Cluster, Edge, KafkaRecord, RecordReader
-from ingest.kafka_words import PositionOutOfRange
-from ingest.partition import AssignedPartition, Room
+from ingest.kafka_words import PositionOutOfRange, RecordsUnreadable
+from ingest.partition import BATCH_RECORDS_MAX, AssignedPartition, Room
 from ingest.patience import Patience
 from ingest.standing import StopReason
 from ingest.starter import Starter
@@ -192,6 +192,7 @@ class Polled(RecordReader):
 async def reads_by(membership: Membership, reader: Polled) -> Polled:
     await membership._reader.stop()
     membership._reader = reader
+    membership._standstills._reader = reader
     return reader
 
 
@@ -230,7 +231,7 @@ async def test_what_was_read_before_kafka_deleted_the_rest_is_carried_out(
         raise PositionOutOfRange(0, 3)
 
     await reads_by(membership, Polled(poll))
-    membership._cluster = Edges({Edge.EARLIEST: earliest, Edge.END: end})
+    membership._standstills._cluster = Edges({Edge.EARLIEST: earliest, Edge.END: end})
     await membership._read()
     membership._start_more()
     starter.told.set()
@@ -240,6 +241,58 @@ async def test_what_was_read_before_kafka_deleted_the_rest_is_carried_out(
     assert (0 if commit is None else commit.offset) == committed
     assert partition.standing(None).stopped is StopReason.OUT_OF_RANGE
     assert not partition.wants_more(Room.of_each(1))
+
+
+class Damaged(Polled):
+    """Holds records one after the other, some of which cannot be taken apart: so often as is told, or always."""
+
+    def __init__(self, damaged: dict[int, int]) -> None:
+        super().__init__(self._none)
+        self.damaged = damaged
+        self.asked: list[int] = []
+
+    async def _none(self) -> dict[int, list[KafkaRecord]]:
+        return {}
+
+    async def poll(
+        self, partitions: Collection[int], *, records_max: int, timeout_s: float
+    ) -> dict[int, list[KafkaRecord]]:
+        del timeout_s
+        self.asked.append(records_max)
+        offsets = range(self.at, self.at + records_max)
+        for offset in offsets:
+            if self.damaged.get(offset, 0) > 0:
+                self.damaged[offset] -= 1
+                raise RecordsUnreadable(sorted(partitions), "CorruptRecordException")
+        self.at += records_max
+        return {0: [KafkaRecord(0, offset, 0, b"key", value(), ()) for offset in offsets]}
+
+    def seek(self, partition: int, offset: int) -> None:
+        super().seek(partition, offset)
+        self.at = offset
+
+
+async def test_what_could_not_be_taken_apart_once_is_read_singly_for_a_batch_and_no_longer(
+    membership: Membership,
+) -> None:
+    partition = membership._assignment._partitions[0] = partition_with(0)
+    reader = Damaged({150: 1})
+    await reads_by(membership, reader)
+    while partition.progress.position < 400:
+        await membership._read()
+    assert sum(asked == 1 for asked in reader.asked) == BATCH_RECORDS_MAX + 1
+    assert reader.asked[-1] > 1
+    assert partition.progress.open_count == partition.progress.position
+
+
+async def test_a_partition_is_read_up_to_the_record_that_cannot_be_taken_apart(membership: Membership) -> None:
+    partition = membership._assignment._partitions[0] = partition_with(0)
+    await reads_by(membership, Damaged({150: 2}))
+    while partition.wants_more(Room.of_each(1)):
+        await membership._read()
+    assert partition.progress.position == 150
+    assert partition.standing(None).stopped is StopReason.UNREADABLE
+    assert not membership._standstills.is_read_singly(partition)
 
 
 class Edges(Cluster):
