@@ -258,11 +258,16 @@ def _unfit(call: Call, error: RecordUnfitError) -> Answer:
 
 def _fit_answer(answer: object, received: Received) -> Answer:
     """A profile's answer, in a form that can be stored, and without the one claim that no answer can make: that nothing was sent."""
-    if not isinstance(answer, Answer) or answer.outcome is Outcome.NOT_SENT:
+    outcome = answer.outcome if isinstance(answer, Answer) else None
+    if not isinstance(answer, Answer) or outcome not in set(Outcome) - {Outcome.NOT_SENT}:
         said = f"the profile could not read the answer ({received.status})"
         return Answer(Outcome.UNKNOWN, said, received.status)
+    wait_s = answer.retry_after_s
     return replace(
         answer,
+        outcome=Outcome(answer.outcome),
+        # A profile's own number, which may be none.
+        retry_after_s=max(0.0, min(limits.RETRY_AFTER_S_MAX, wait_s)) if wait_s is not None and wait_s >= 0 else None,
         said=one_line(answer.said),
         status=received.status,
         reason=None if answer.reason is None else one_line(answer.reason),

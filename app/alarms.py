@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from activities.ledger import LedgerUnavailable, Trouble
+from activities.ledger import LedgerError, Trouble
 from activities.ledger.trouble import RETRIED_OUTCOMES
 from activities.ledger.waiting import WAITING_STATES, Waiting, WaitingRecords
 from recharge import instruments, limits
@@ -58,14 +58,15 @@ class Alarms:
             try:
                 await self.look()
                 await self._count_final()
-            except LedgerUnavailable as error:
+            except LedgerError as error:
+                # Also where the ledger refuses us: that is mended some day, and the alarms have to be there then.
                 log.debug("the ledger could not be looked at", error=str(error))
             await asyncio.sleep(limits.ALARM_INTERVAL_S)
 
     async def look(self) -> None:
         """Look once, and tell what is new.
 
-        Raises LedgerUnavailable.
+        Raises LedgerError.
         """
         at_s = time.monotonic()
         look = _Look(

@@ -144,14 +144,20 @@ def _runner(client: Client, beside: WorkerBeside | None) -> WorkflowRunner:
 async def _in_background(works: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Let these run while the body does."""
     tasks = [asyncio.create_task(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(_tell_failure)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                log.error("what watched over the worker had failed", exc_info=ended)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_failure(task: "asyncio.Task[None]") -> None:
+    """Tell at once of what should have run on."""
+    if not task.cancelled() and isinstance(error := task.exception(), Exception):
+        log.error("what watches over the worker has failed", exc_info=error)
 
 
 def _temporal_workers(  # noqa: PLR0913  # what they are made of

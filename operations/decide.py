@@ -17,6 +17,7 @@ from operations.runs import RPC_TIMEOUT, Run, newest_run, reopen, temporal_said
 from recharge import limits
 from recharge.contract import RESOLVE_UPDATE, Decision, DecisionReply
 from recharge.outcome import FINAL_STATES, Action, State
+from recharge.problem import Problem
 
 DECISIONS_AT_ONCE = 8
 """Decisions of one command that are under way at the same time."""
@@ -119,8 +120,9 @@ class Decider:
             if decision.action is Action.HOLD:
                 return True, f"{_STANDS}; its workflow is {run.status}, so nothing is sent for it"
             return await self._reopen(workflow_id, run, f"decided {decision.action} by {decision.by}")
-        except RPCError as error:
-            return False, f"{_STANDS}; {temporal_said(error)}"
+        except (RPCError, Problem) as error:
+            # A problem is that what the workflow answered cannot be read here, by a key that is missing for example.
+            return False, f"{_STANDS}; {temporal_said(error) if isinstance(error, RPCError) else error}"
 
     async def _reopen(self, workflow_id: str, run: Run, reason: str) -> tuple[bool, str]:
         try:

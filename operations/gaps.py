@@ -7,6 +7,7 @@ while the group is stopped.
 
 import re
 
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client
 
 from activities.ledger import AcceptedGap, Gap, Gaps, OpenInGap
@@ -119,9 +120,10 @@ async def _started(client: Client, gap: Gap) -> str | None:
         f"{TOPIC.name} = '{gap.topic}' AND {PARTITION.name} = {gap.partition} AND {OFFSET.name} BETWEEN {gap.first} AND {gap.last} "
         f"AND WorkflowId STARTS_WITH '{gap.source}:' AND CloseTime IS NULL"
     )
-    async for run in client.list_workflows(query, page_size=1, limit=1, rpc_timeout=RPC_TIMEOUT):
-        return run.id
-    return None
+    # The SDK's own list has no word for a paused workflow and raises, so the answer is read as it comes.
+    request = ListWorkflowExecutionsRequest(namespace=client.namespace, page_size=1, query=query)
+    answer = await client.workflow_service.list_workflow_executions(request, retry=True, timeout=RPC_TIMEOUT)
+    return next((run.execution.workflow_id for run in answer.executions), None)
 
 
 def _not_lost(gap: Gap, earliest: int) -> str:

@@ -43,11 +43,13 @@ class AttemptFacts:
     opened_at: datetime | None = None
     late: bool = False
     """Its outcome came after the attempt had been given up."""
+    late_charge: bool = False
+    """An answer that came too late to be its outcome said that it was carried out: another attempt, or a final state, was there already."""
 
     @property
     def final_state(self) -> State | None:
         """The final state to which the provider's answer, a look-up's verdict or a person's leads; None where there is no such word."""
-        if self.verdict is Verdict.CHARGED:
+        if self.verdict is Verdict.CHARGED or self.late_charge:
             return State.SUCCEEDED
         return None if self.outcome is None else final_state_after(self.outcome)
 
@@ -55,11 +57,13 @@ class AttemptFacts:
     def was_charged_by_the_provider(self) -> bool:
         """The provider said so itself, by its answer or by a look-up's."""
         by_lookup = self.verdict is Verdict.CHARGED and self.verdict_by == LOOKUP_VERDICT
-        return by_lookup or self.outcome is Outcome.CHARGED
+        return by_lookup or self.late_charge or self.outcome is Outcome.CHARGED
 
     @property
     def did_nothing(self) -> bool:
         """This attempt carried nothing out, by its own outcome or by the verdict on it."""
+        if self.late_charge:
+            return False
         if self.outcome is not None and (is_retried(self.outcome) or self.outcome is Outcome.REFUSED):
             return True
         return self.is_doubtful and self.verdict is Verdict.NOT_CHARGED
@@ -245,7 +249,9 @@ def _answered(facts: Facts) -> Finding | None:
 
 
 def _from_attempt(state: State, attempt: AttemptFacts, facts: Facts) -> Finding:
-    if attempt.verdict is not None:
+    if attempt.late_charge:
+        by = ResolvedBy.LATE_ANSWER
+    elif attempt.verdict is not None:
         by = ResolvedBy.LOOKUP if attempt.verdict_by == LOOKUP_VERDICT else ResolvedBy.PERSON
     else:
         by = ResolvedBy.LATE_ANSWER if attempt.late else ResolvedBy.ANSWER
@@ -296,11 +302,12 @@ def _a_repetition_was_turned_away(maybe_sent: Sequence[AttemptFacts]) -> bool:
 def frees_its_claim(state: State, attempts: Sequence[AttemptFacts]) -> bool:
     """Tell whether a record ended without anything carried out, so that another one may be sent for the same request.
 
-    A skipped record may have been carried out where one of its attempts is not known to have done nothing.
+    A skipped record may have been carried out where one of its attempts is not known to have done nothing. A rejected one was, where a
+    late answer says so.
     """
     match state:
         case State.REJECTED | State.INVALID:
-            return True
+            return not any(attempt.late_charge for attempt in attempts)
         case State.SKIPPED:
             return all(attempt.did_nothing for attempt in attempts)
         case State.SENDING | State.RETRYING | State.PENDING | State.IN_DOUBT | State.HELD | State.SUCCEEDED:

@@ -1,5 +1,6 @@
 """What an answer does to its attempt's row, in time or late."""
 
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from activities.profile import Answer
 from recharge import instruments, telemetry
 from recharge.contract import RecordInput
 from recharge.late_evidence import late_answer_contradicts
-from recharge.outcome import FINAL_STATES, State
+from recharge.outcome import FINAL_STATES, Outcome, State
 from recharge.sending import AttemptFacts
 
 log = structlog.get_logger(__name__)
@@ -80,7 +81,7 @@ async def close(
                 state=state,
                 said=answer.said,
             )
-        return facts
+        return replace(facts, late_charge=facts.late_charge or answer.outcome is Outcome.CHARGED)
     result = await connection.execute(
         _CLOSE_LATE if given_up else _CLOSE,
         closing_of(record, facts.number, mine.token, answer) | ({"late_outcome": answer.outcome} if given_up else {}),

@@ -56,11 +56,12 @@ async def acknowledged(connection: LedgerConnection, workflow_id: str, rows: Seq
 
 
 def counts(rows: Sequence[AttemptRow], rules: NotFoundRules, asked_at: datetime) -> bool:
-    """Tell whether a 'not found' about the newest attempt is a verdict: at the right time, and only once a record."""
+    """Tell whether a 'not found' is a verdict: at the right time for every attempt that it would judge, and only once a record."""
     if counted_before(rows):
         return False
-    newest = rows[-1]
-    return not_found_counts(rules, asked_at=asked_at, opened_at=newest.opened_at, deadline_at=newest.deadline_at)
+    judged = [row for row in rows if row.facts.waits] or rows[-1:]
+    opened_at, deadline_at = min(row.opened_at for row in judged), max(row.deadline_at for row in judged)
+    return not_found_counts(rules, asked_at=asked_at, opened_at=opened_at, deadline_at=deadline_at)
 
 
 def is_newest(attempt: AttemptRow, rows: Sequence[AttemptRow]) -> bool:

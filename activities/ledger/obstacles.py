@@ -73,10 +73,10 @@ async def _taken_over(connection: LedgerConnection, claimed: str, owner: str, re
 
 
 async def other_owner(connection: LedgerConnection, record: RecordInput) -> str | None:
-    """The record that owns what this one claims, where that is another one."""
+    """The record that owns what this one claims, where that is another one from which it could not be taken over."""
     for claimed in claims_of(record):
         owner = await _owner(connection, claimed)
-        if owner is not None and owner != record.workflow_id:
+        if owner not in {None, record.workflow_id} and not await _ended_without_effect(connection, owner):
             return owner
     return None
 
@@ -94,11 +94,13 @@ async def _ended_without_effect(connection: LedgerConnection, workflow_id: str) 
     )
     if state is None:
         return False
-    columns = (attempts.c.number, attempts.c.outcome, attempts.c.verdict)
+    columns = (attempts.c.number, attempts.c.outcome, attempts.c.verdict, attempts.c.late_outcome)
     rows = (await connection.execute(select(*columns).where(attempts.c.workflow_id == workflow_id))).all()
     facts = [
-        AttemptFacts(number, outcome and Outcome(outcome), verdict and Verdict(verdict))
-        for number, outcome, verdict in rows
+        AttemptFacts(
+            number, outcome and Outcome(outcome), verdict and Verdict(verdict), late_charge=late == Outcome.CHARGED
+        )
+        for number, outcome, verdict, late in rows
     ]
     return frees_its_claim(State(state), facts)
 

@@ -38,4 +38,4 @@ async def insert_attempt(
 
 
 def _after_unknown(before: Sequence[AttemptRow]) -> bool:
-    return any(attempt.facts.was_unknown for attempt in before)
+    return any(attempt.facts.is_doubtful for attempt in before)

@@ -104,6 +104,7 @@ def _attempt(row: RowMapping, prefix: str = "") -> AttemptRow:
             provider_reference=value("provider_reference"),
             opened_at=value("opened_at"),
             late=value("late_at") is not None,
+            late_charge=value("late_outcome") == Outcome.CHARGED != value("outcome"),
         ),
         token=value("token"),
         opened_at=value("opened_at"),

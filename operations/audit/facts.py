@@ -16,7 +16,6 @@ NEVER_STARTED = ""
 """The status of a workflow that Temporal does not have."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +132,14 @@ class Period:
 
     def holds(self, timestamp_ms: int) -> bool:
         """Whether a record with this timestamp is looked at."""
-        at = _EPOCH + timestamp_ms * _MS
-        return (self.since is None or self.since <= at) and (self.until is None or at < self.until)
+        # As numbers: a producer may write any 64-bit number, also one that is no date.
+        at_us = timestamp_ms * 1000
+        return (self.since is None or _us(self.since) <= at_us) and (self.until is None or at_us < _us(self.until))
+
+
+def _us(moment: datetime) -> int:
+    """Whole microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

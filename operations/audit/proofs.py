@@ -99,8 +99,10 @@ def _is_proved(row: AuditedRow, by: ResolvedBy) -> bool:
 
 def _success_is_proved(row: AuditedRow, by: ResolvedBy) -> bool:
     match by:
-        case ResolvedBy.ANSWER | ResolvedBy.LATE_ANSWER:
+        case ResolvedBy.ANSWER:
             return any(attempt.outcome is Outcome.CHARGED for attempt in row.attempts)
+        case ResolvedBy.LATE_ANSWER:
+            return any(Outcome.CHARGED in {attempt.outcome, attempt.late_outcome} for attempt in row.attempts)
         case ResolvedBy.LOOKUP:
             return _looked_up(row, LookupAnswer.CHARGED) and any(map(carried_out, row.attempts))
         case ResolvedBy.PERSON:

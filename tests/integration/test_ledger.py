@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -30,7 +31,7 @@ from activities.ledger.connection import LedgerConnection
 from activities.ledger.fitness import SCHEMA_VERSION
 from activities.ledger.lookups import judge_attempt
 from activities.ledger.opening import insert_attempt
-from activities.ledger.reading import read_known
+from activities.ledger.reading import AttemptRow, read_attempts, read_known
 from activities.ledger.rows import insert_row, move, new_row
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges, request_claims
 from activities.migrations import migrate
@@ -532,6 +533,55 @@ async def test_a_late_answer_after_another_attempt_is_kept_beside_it(
     assert finding.state is State.SUCCEEDED
     found = await rows(stack, site, "SELECT number, outcome, late_outcome FROM recharge_attempts ORDER BY number")
     assert found == [(1, "unknown", "charged"), (2, "charged", None)]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.NOT_CHARGED, Outcome.UNKNOWN, Outcome.REFUSED])
+async def test_a_charge_that_a_late_answer_tells_is_not_sent_again_whatever_came_of_the_attempt_after_it(
+    site: Site, ledger: Ledger, outcome: Outcome
+) -> None:
+    one = record(site.source, 1, value(requestId="r-1"))
+    first = await opened(ledger, one)
+    await looked_up(ledger, one, LookupAnswer.NOT_FOUND)
+    second = await opened(ledger, one)
+    await ledger.close_attempt(one, second.token, Answer(outcome, "as told", 400))
+    with structlog.testing.capture_logs() as logs:
+        finding = await ledger.close_attempt(one, first.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    assert [line["late_outcome"] for line in logs if line["log_level"] == "error"] == [Outcome.CHARGED]
+    assert (finding.state, (await not_opened(ledger, one)).state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert (await ledger.record_result(one, finding)).resolved_by is ResolvedBy.LATE_ANSWER
+
+
+async def test_a_rejected_record_whose_charge_a_late_answer_tells_keeps_its_claim(site: Site, ledger: Ledger) -> None:
+    one, other = (record(site.source, offset, value(requestId="r-1")) for offset in (1, 2))
+    first = await opened(ledger, one)
+    await looked_up(ledger, one, LookupAnswer.NOT_FOUND)
+    second = await opened(ledger, one)
+    refused = await ledger.close_attempt(one, second.token, Answer(Outcome.REFUSED, "no such number", 422))
+    assert (await ledger.record_result(one, refused)).state is State.REJECTED
+    await ledger.close_attempt(one, first.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    found = await not_opened(ledger, other)
+    assert (found.state, found.reason) == (
+        State.REJECTED,
+        f"duplicate of {one.workflow_id}: the same request was made there",
+    )
+
+
+async def test_not_found_judges_no_attempt_that_the_provider_may_have_forgotten(site: Site, keyed: Ledger) -> None:
+    one = record(site.source, 1)
+    await doubt(keyed, one)
+    again = await opened(keyed, one)
+    await keyed.close_attempt(one, again.token, Answer(Outcome.NOT_SENT, "no connection"))
+    known = await keyed.lookup_facts(one)
+    assert known.attempt is not None
+    later = known.now + timedelta(hours=1)
+    rules = NotFoundRules(processing_time_s=-30.0, forgets_after_s=3600.0)
+    reading = LookupReading(LookupAnswer.NOT_FOUND, "404", 404)
+    await keyed.apply_lookup(one, known.attempt, reading, asked_at=later, rules=rules)
+    assert all(row.facts.verdict is None for row in (await rows_of(keyed, one)))
+
+
+async def rows_of(ledger: Ledger, one: RecordInput) -> list[AttemptRow]:
+    return await ledger.transact(lambda connection: read_attempts(connection, one.workflow_id))
 
 
 async def test_a_look_up_that_was_asked_about_an_older_attempt_judges_no_newer_one(

@@ -186,11 +186,14 @@ class Ledger:
         if mine.facts.outcome is not outcome:
             contradicts = late_answer_contradicts(outcome, self.state, later_attempt=later)
             if (self.state in FINAL_STATES or later) and (contradicts or later):
-                return  # kept in late_outcome, beside what was decided
-            given_up = mine.closed_at is not None
-            facts = AttemptFacts(number, outcome, status=status, opened_at=mine.opened_at, late=given_up)
-            self.rows[number - 1] = replace(mine, facts=facts, closed_at=mine.closed_at or self.now)
-        now = self.now if outcome is Outcome.UNKNOWN else None
+                # Kept in late_outcome, beside what was decided.
+                late_charge = mine.facts.late_charge or outcome is Outcome.CHARGED
+                self.rows[number - 1] = replace(mine, facts=replace(mine.facts, late_charge=late_charge))
+            else:
+                given_up = mine.closed_at is not None
+                facts = AttemptFacts(number, outcome, status=status, opened_at=mine.opened_at, late=given_up)
+                self.rows[number - 1] = replace(mine, facts=facts, closed_at=mine.closed_at or self.now)
+        now = self.now if any(row.facts.waits for row in self.rows) else None
         finding = judge(Facts(self.state, [row.facts for row in self.rows], now=now), self.keys)
         self._follow(State.RETRYING if finding.state is State.SENDING else finding.state)
 
