@@ -141,7 +141,7 @@ class PartitionProgress:
         """
         if position < self._position:
             raise ValueError(f"the position went back from {self._position} to {position}")
-        if self._expected and self._passes(self._expected[0], position - 1):
+        if self._expected and self._passes(self._expected[0], position):
             self._go_back()
             return False
         self.changes += position > self._position
@@ -174,7 +174,7 @@ class PartitionProgress:
         return Arrival.COMPLETED
 
     def _passes(self, expected: CompletedRange, offset: int) -> bool:
-        """Whether who is at this offset has gone past a record that the range has at its end or its beginning, and that was not there."""
+        """Whether who reads on from this offset is past a record that the range has at its end or its beginning, and that was not there."""
         return offset > expected.last or (offset > expected.first and self._reread_count == 0)
 
     def _agrees_with(self, expected: CompletedRange) -> bool:

@@ -48,13 +48,13 @@ class Standstills:
         end = await self._cluster.offsets(numbers, Edge.END)
         if partition is None or self._assignment.get(problem.partition) is not partition:
             return  # It changes hands. Who has it then meets the same.
-        if problem.offset > end[problem.partition]:
-            # The topic was truncated or made anew, so what was read is another topic's.
-            partition.stop(StopReason.OUT_OF_RANGE, may_commit=False)
-        else:
+        if problem.offset < earliest[problem.partition]:
             # Kafka deleted what comes next. What was read before that is here, whole: it is carried out, and the commit offset comes to
             # stand where the gap begins.
             partition.read_no_more(StopReason.OUT_OF_RANGE)
+        else:
+            # The topic was truncated or made anew, so what was read is another topic's; it may have grown beyond the offset meanwhile.
+            partition.stop(StopReason.OUT_OF_RANGE, may_commit=False)
         gone = kafka_words.offset_gone(
             self._kafka, problem.partition, problem.offset, earliest[problem.partition], end[problem.partition]
         )

@@ -130,6 +130,7 @@ class RecordReader:
             KafkaProblem: reading cannot go on with this consumer.
         """
         async with self._calling("reading records"):
+            self._check_tasks()
             try:
                 async with asyncio.timeout(timeout_s + _POLL_SLACK_S):
                     found = await self._consumer.getmany(
@@ -149,6 +150,25 @@ class RecordReader:
                     raise
                 raise problem from error
         return {at.partition: [as_kafka_record(record) for record in records] for at, records in found.items()}
+
+    def _check_tasks(self) -> None:
+        """Raise where a task of aiokafka's has ended, of which its own reading tells nothing, or tells it as if it were a record's fault.
+
+        Raises:
+            KafkaProblem: reading can go on with another consumer alone.
+        """
+        try:
+            self._consumer._coordinator.check_errors()  # noqa: SLF001  # no other way to ask
+            ended = self._consumer._fetcher.error_future.done()  # noqa: SLF001
+        except errors.KafkaError:
+            raise
+        except Exception as error:
+            raise self._gave_up(f"{type(error).__name__}: {error}") from error
+        if ended:
+            raise self._gave_up("its reading has ended")
+
+    def _gave_up(self, why: str) -> words.KafkaProblem:
+        return words.unreachable(self._settings.bootstrap_servers, f"the client library gave up ({why})")
 
     async def position(self, partition: int) -> int:
         """The offset that is fetched next. It does not wait where the partition was sought or fetched before."""

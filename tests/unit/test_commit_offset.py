@@ -261,6 +261,20 @@ def test_a_range_whose_first_record_is_not_there_any_more_disagrees_at_once(is_s
     assert decode(encode(at(progress.commit_offset), progress.completed_ranges()), at(6)).ranges == ()
 
 
+@pytest.mark.parametrize(("first", "last", "delivered"), [(12, 12, []), (12, 13, []), (12, 13, [12])])
+def test_a_range_whose_records_became_a_transactions_marker_disagrees_when_the_position_is_behind_it(
+    first: int, last: int, delivered: list[int]
+) -> None:
+    progress = PartitionProgress(10, [CompletedRange(first, last, 1)])
+    for offset in (10, 11):
+        progress.fetched(offset, "f")
+        progress.final(offset)
+    for offset in delivered:
+        progress.fetched(offset, "another one")
+    assert not progress.moved_on(14 if delivered else 13)
+    assert (progress.position, progress.commit_offset, progress.completed_ranges()) == (12, 12, [])
+
+
 def test_a_range_that_was_not_read_again_yet_is_committed_again() -> None:
     progress = restarted({2: "a", 3: "b"}, 1)
     whole = progress.completed_ranges()

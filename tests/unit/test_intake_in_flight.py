@@ -220,7 +220,11 @@ async def test_no_record_is_lost_that_comes_while_its_partition_is_given_away_an
 
 @pytest.mark.parametrize(
     ("earliest", "end", "begun", "committed"),
-    [(7, 9, [0, 1, 2], 3), pytest.param(0, 2, [], 0, id="a topic that was made anew")],
+    [
+        (7, 9, [0, 1, 2], 3),
+        pytest.param(0, 2, [], 0, id="a topic that was made anew"),
+        pytest.param(0, 5, [], 0, id="a topic that was made anew and has grown since"),
+    ],
 )
 async def test_what_was_read_before_kafka_deleted_the_rest_is_carried_out(
     membership: Membership, starter: EndsWhenTold, earliest: int, end: int, begun: list[int], committed: int

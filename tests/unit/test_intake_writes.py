@@ -1,8 +1,9 @@
-"""What the intake writes to Kafka where a broker takes less than usual: commits without metadata, and dead letters that are too large."""
+"""Kafka's clients where not all is as usual: commits without metadata, dead letters that are too large, a library that gave up."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
 from typing import Any, cast
+from unittest.mock import AsyncMock, Mock, patch
 
 import pytest
 import structlog.testing
@@ -12,7 +13,7 @@ from ingest.commit_offset import Commit
 from ingest.committer import Committer
 from ingest.dead_letters import DeadLetters
 from ingest.kafka import KafkaRecord, RecordReader, RecordWriter
-from ingest.kafka_words import metadata_too_large, record_too_large, unreachable
+from ingest.kafka_words import KafkaProblem, RecordsUnreadable, metadata_too_large, record_too_large, unreachable
 from ingest.partition import AssignedPartition
 from recharge import limits
 from recharge.contract import Ordering, Position, RechargeResult
@@ -92,3 +93,26 @@ async def test_a_dead_letter_that_is_too_large_is_told_and_hides_no_outage(monke
     )
     assert [line["workflow_id"] for line in logged(logs, "lane is held")] == [one.workflow_id]
     assert letters.lanes_held == 0
+
+
+@pytest.mark.parametrize("trouble", ["the fetching task has ended", "the heartbeat's task has ended by a defect"])
+async def test_a_client_library_that_gave_up_is_no_fault_of_a_record_and_is_told(trouble: str) -> None:
+    reader = RecordReader(KAFKA, AsyncMock(), Mock())
+    fetching = asyncio.get_running_loop().create_future()
+    if trouble.startswith("the fetching"):
+        fetching.set_result(None)
+        check = Mock()
+    else:
+        check = Mock(side_effect=KeyError("a defect"))
+    consumer = Mock(
+        _fetcher=Mock(error_future=fetching), _coordinator=Mock(check_errors=check), getmany=AsyncMock(return_value={})
+    )
+    with (
+        patch.object(reader, "_consumer", consumer),
+        pytest.raises(KafkaProblem, match="the client library gave up") as told,
+    ):
+        await reader.poll([0], records_max=10, timeout_s=0.1)
+    assert not told.value.fatal
+    assert not isinstance(told.value, RecordsUnreadable)
+    consumer.getmany.assert_not_awaited()
+    await reader.stop()
