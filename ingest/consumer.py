@@ -78,6 +78,7 @@ class Membership:
         """Connect and join the group. From then on `watch` tells whether Kafka answers."""
         await self._reader.start()
         self._watch = watch
+        watch.when_grown = self._reader.join_again
         self._in_background(watch.run())
         self._in_background(self._retention.run())
         if telemetry.is_on():

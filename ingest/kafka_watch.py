@@ -1,10 +1,16 @@
-"""Says once that Kafka does not answer, and once that it does again; and ends the intake when its topic is gone.
+"""Says once that Kafka does not answer, and once that it does again; ends the intake when its topic is gone; and sees it grow.
 
 A consumer whose brokers are away finds nothing to read and says nothing: aiokafka tries again inside, for ever. So does one whose topic
 was deleted, or that may no longer describe it. So the cluster is asked one small question every few seconds, beside the consumer.
+
+In a group its leader alone looks for partitions that were added. Where the leader has a group instance id and was restarted, Kafka tells it
+nothing of its office, unless it knows a newer protocol than aiokafka's. So every member looks, and asks for a new assignment.
 """
 
 import asyncio
+from collections.abc import Callable
+
+import structlog
 
 from ingest.kafka import Cluster
 from ingest.kafka_words import KafkaProblem, slow
@@ -12,15 +18,18 @@ from ingest.outage import Outage
 from recharge import limits
 
 _NEXT_TRY_S = 0.5
+_log = structlog.get_logger(__name__)
 
 
 class KafkaWatch:
-    """Asks for the topic again and again, as long as a membership lasts."""
+    """Asks for the topic again and again, as long as a membership lasts. `when_grown` is called where it has got more partitions."""
 
     def __init__(self, cluster: Cluster, topic: str, outage: Outage) -> None:
         self._cluster = cluster
         self._topic = topic
         self._outage = outage
+        self._partitions: int | None = None
+        self.when_grown: Callable[[], None] = _nobody_minds
         self.problem: str | None = None
         """Why Kafka gave no answer, where it gave none; one line."""
 
@@ -53,7 +62,7 @@ class KafkaWatch:
             async with asyncio.timeout(limits.KAFKA_WATCH_TIMEOUT_S):
                 while True:
                     try:
-                        await self._cluster.leaders(self._topic)
+                        self._counted(len(await self._cluster.leaders(self._topic)))
                     except KafkaProblem as problem:
                         last = problem
                     else:
@@ -61,3 +70,13 @@ class KafkaWatch:
                     await asyncio.sleep(_NEXT_TRY_S)
         except TimeoutError as error:
             raise last from error
+
+    def _counted(self, partitions: int) -> None:
+        if self._partitions is not None and partitions > self._partitions:
+            _log.info("partitions were added", topic=self._topic, before=self._partitions, now=partitions)
+            self.when_grown()
+        self._partitions = partitions
+
+
+def _nobody_minds() -> None:
+    return None

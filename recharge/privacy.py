@@ -7,7 +7,10 @@ import re
 from recharge.limits import PHONE_DIGITS_MIN
 
 SHOWN_DIGITS = 3
-_LONG_NUMBER = re.compile(rf"[0-9]{{{PHONE_DIGITS_MIN},}}")
+GROUPED_DIGITS_MIN = 7
+"""Digits in groups are a phone number from so many on: an amount or a time of day has fewer."""
+_NUMBER = re.compile(r"[0-9](?:[ .()/-]{0,2}[0-9])*")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2})?")
 
 
 def mask_phone(number: str) -> str:
@@ -18,8 +21,18 @@ def mask_phone(number: str) -> str:
 
 
 def mask_long_numbers(text: str) -> str:
-    """The text with every run of digits hidden that is long enough for a phone number."""
-    return _LONG_NUMBER.sub(lambda match: mask_phone(match[0]), text)
+    """The text with all digits hidden that may be a phone number, also where they are written in groups. Dates stay."""
+    return _NUMBER.sub(lambda match: _hidden(match[0]), text)
+
+
+def _hidden(number: str) -> str:
+    groups = re.split(r"[^0-9]+", number)
+    count = sum(map(len, groups))
+    is_long = max(map(len, groups)) >= PHONE_DIGITS_MIN or count >= GROUPED_DIGITS_MIN
+    if not is_long or _DATE.fullmatch(number):
+        return number
+    left = iter(range(count, 0, -1))
+    return "".join("•" if each.isdigit() and next(left) > SHOWN_DIGITS else each for each in number)
 
 
 def phone_digits(number: str) -> str:

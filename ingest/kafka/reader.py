@@ -101,6 +101,11 @@ class RecordReader:
             await self._consumer.start()
         self._consumer.subscribe([self._settings.topic], listener=self._listener)
 
+    def join_again(self) -> None:
+        """Ask for a new assignment, where this member leads the group; from any other member the group takes it as a sign of life."""
+        self._consumer._client.force_metadata_update()  # noqa: SLF001  # the assignment is made of what the client knows
+        self._consumer._coordinator.request_rejoin()  # noqa: SLF001  # no other way to ask
+
     async def stop(self) -> None:
         """Leave the group (unless this member has a group instance id) and close the connections, within a limit."""
         if not await closed_in_time(self._consumer.stop()):

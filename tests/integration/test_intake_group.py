@@ -156,6 +156,24 @@ async def test_partitions_added_while_it_runs_are_read_from_their_start(
     assert not logged(logs, "record attached")
 
 
+async def test_partitions_added_after_a_restart_of_the_groups_static_leader_are_read(
+    corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_METADATA_AGE_S", 0.5)
+    await corner.produce(0, ["succeeded"])
+    async with corner.intake(STATIC_MEMBER):
+        await corner.until_drained()
+    # It has not left the group, and takes its place again without a rebalance.
+    async with corner.intake(STATIC_MEMBER):
+        await corner.produce(0, ["succeeded"])
+        await corner.until_drained()
+        async with corner.kafka_admin() as admin:
+            await admin.create_partitions({corner.site.topic: NewPartitions(total_count=3)})
+        for partition in (1, 2):
+            await corner.produce(partition, ["succeeded"] * 3)
+        await corner.until_drained()
+
+
 # --- A stop -----------------------------------------------------------------------------------------------------------
 
 
