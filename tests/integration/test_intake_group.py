@@ -289,7 +289,7 @@ async def test_no_more_is_held_in_memory_than_the_limits_for_each_partition_and_
     monkeypatch.setattr(limits, "BUFFERED_RECORDS_MAX", 12 if bound == "records" else 1000)
     monkeypatch.setattr(limits, "BUFFERED_RECORDS_IN_ALL_MAX", 30 if bound == "records" else 1000)
     monkeypatch.setattr(limits, "BUFFERED_BYTES_MAX", 1_000_000 if bound == "records" else 30 * size_bytes)
-    monkeypatch.setattr(ingest_partition, "_BATCH_RECORDS_MAX", 5)
+    monkeypatch.setattr(ingest_partition, "BATCH_RECORDS_MAX", 5)
     held: dict[int, tuple[int, int]] = {}
     most = [0, 0, 0]
     take_in = AssignedPartition.take_in
