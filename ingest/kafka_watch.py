@@ -72,10 +72,12 @@ class KafkaWatch:
             raise last from error
 
     def _counted(self, partitions: int) -> None:
-        if self._partitions is not None and partitions > self._partitions:
-            _log.info("partitions were added", topic=self._topic, before=self._partitions, now=partitions)
+        before = self._partitions
+        # A broker that lags behind the others tells fewer for a while.
+        self._partitions = partitions if before is None else max(before, partitions)
+        if before is not None and partitions > before:
+            _log.info("partitions were added", topic=self._topic, before=before, now=partitions)
             self.when_grown()
-        self._partitions = partitions
 
 
 def _nobody_minds() -> None:

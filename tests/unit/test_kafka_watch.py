@@ -25,13 +25,14 @@ class Scripted(Cluster):
     def __init__(self) -> None:
         self.says: Callable[[], KafkaProblem | None] = lambda: None
         self.asked = 0
+        self.partitions = 1
 
     async def leaders(self, topic: str, setting: str = "") -> dict[int, int]:
         del topic, setting
         self.asked += 1
         if (problem := self.says()) is not None:
             raise problem
-        return {0: 1}
+        return dict.fromkeys(range(self.partitions), 1)
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +78,26 @@ async def test_a_topic_that_stays_missing_ends_the_intake_and_one_that_is_missed
     cluster.says = lambda: missing
     with pytest.raises(TopicMissing):
         await run_until(cluster, lambda: False)
+
+
+async def test_partitions_that_were_added_are_told_once_although_a_broker_lags_behind() -> None:
+    cluster, grown = Scripted(), 0
+    counts = iter([1, 1, 3, 1, 3, 3, 1, 3])
+
+    def one_more() -> None:
+        nonlocal grown
+        grown += 1
+
+    def answer() -> None:
+        cluster.partitions = next(counts, 3)
+
+    cluster.says = answer
+    watch = KafkaWatch(cluster, "transfers", Outage(_log, "away", "back"))
+    watch.when_grown = one_more
+    running = asyncio.create_task(watch.run())
+    try:
+        await wait_until(lambda: cluster.asked > 12, 5, "it has looked", interval_s=0.01)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert grown == 1
