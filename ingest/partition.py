@@ -192,9 +192,9 @@ class AssignedPartition:
             kafka_record.value,
             kafka_record.timestamp_ms,
             ordering=self._ordering,
-            traceparent=_header(kafka_record, _TRACEPARENT_HEADER),
+            traceparent=kafka_record.text_header(_TRACEPARENT_HEADER),
             intake=self._rules,
-            redrive_of=_header(kafka_record, REDRIVE_HEADER),
+            redrive_of=kafka_record.text_header(REDRIVE_HEADER),
         )
         self._lanes.add(kafka_record.offset, lanes_of(decoded, kafka_record.key, self._ordering))
         self._open[kafka_record.offset] = OpenRecord(kafka_record, decoded)
@@ -287,10 +287,3 @@ class AssignedPartition:
     def continues_from(self, committed: Commit | None) -> bool:
         """Whether what the group has committed is our own doing, so that nobody else had the partition in between."""
         return committed == self._committed or committed in self._commits_tried
-
-
-def _header(kafka_record: KafkaRecord, wanted: str) -> str | None:
-    for name, value in kafka_record.headers:
-        if name == wanted and value is not None:
-            return value.decode("ascii", "replace")
-    return None

@@ -59,7 +59,7 @@ class Redriver:
                 )
             key, value = letter.key, letter.value
             # Older releases did not write it into the row.
-            repeats = repeats or _redriven(letter)
+            repeats = repeats or redriven_id(letter.text_header(REDRIVE_HEADER))
         if key is None and value is None:
             return Line(
                 workflow_id, done=False, text="refused: it has neither key nor value, so there is nothing to produce"
@@ -77,9 +77,3 @@ class Redriver:
             if (_WORKFLOW_ID_HEADER, workflow_id.encode()) in letter.headers:
                 return letter
         return None
-
-
-def _redriven(letter: KafkaRecord) -> str | None:
-    """The id of the record that this one was a copy of, as the intake read it: from the first of such headers."""
-    told = next((text for name, text in letter.headers if name == REDRIVE_HEADER and text is not None), None)
-    return None if told is None else redriven_id(told.decode("ascii", "replace"))

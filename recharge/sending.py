@@ -78,11 +78,6 @@ class AttemptFacts:
         """Nobody knows yet what this attempt did: it is open, unknown or pending, and bears no verdict."""
         return self.verdict is None and self.is_doubtful
 
-    @property
-    def was_unknown(self) -> bool:
-        """The request may have reached the provider without an answer, whatever verdict was passed on it since."""
-        return self.outcome in {None, Outcome.UNKNOWN}
-
 
 @dataclass(frozen=True, slots=True)
 class Decided:

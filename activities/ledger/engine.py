@@ -32,10 +32,8 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_LOST_CONNECTION_CODES = frozenset({2003, 2006, 2013, 2014, 2055, 1053, 1927, 4031})
 _CONTENTION_CODES = frozenset({1205, 1213, 3572})
 """Others hold the locks. MySQL answers, so this is no outage."""
-_TRY_AGAIN_CODES = frozenset({1205, 1213, 1317, 3024, 3572, 1040, 1290})
 _REFUSED_CODES = frozenset({1044, 1045, 1049, 1142, 1143, 1227, 1251, 2026, 3159})
 _REFUSED_ROW_CODES = frozenset({3819, 4025})
 """A row that breaks a CHECK of the schema, which the driver knows by no class of its own."""
@@ -216,9 +214,7 @@ class LedgerEngine:
         if isinstance(error, TimeoutError):
             return LedgerUnavailable(f"{self.where} gave no answer in time")
         disconnected = isinstance(error, DBAPIError) and error.connection_invalidated
-        if disconnected or code in _LOST_CONNECTION_CODES | _TRY_AGAIN_CODES or isinstance(error, OSError | EOFError):
-            return LedgerUnavailable(f"{self.where} did not carry it out: {what}")
-        if isinstance(error, _REFUSED_STATEMENT) or code in _REFUSED_ROW_CODES:
+        if not disconnected and (isinstance(error, _REFUSED_STATEMENT) or code in _REFUSED_ROW_CODES):
             return LedgerContradiction(f"{self.where} refused a statement: {what}")
         # What else a server may say, such as that its disk is full, that it has too many connections of this user, or that its group of
         # replicas chooses a new primary, passes or is mended there, and the statement is as good as before.

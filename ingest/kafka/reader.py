@@ -45,6 +45,11 @@ class KafkaRecord:
             + sum(len(name) + len(value or b"") for name, value in self.headers)
         )
 
+    def text_header(self, wanted: str) -> str | None:
+        """The text of the first header of this name that has one."""
+        text = next((text for name, text in self.headers if name == wanted and text is not None), None)
+        return None if text is None else text.decode("ascii", "replace")
+
 
 class RecordReader:
     """One member of the consumer group, from `start` to `stop`.

@@ -23,6 +23,7 @@ from activities.ledger import (
     LedgerNotMigrated,
     LedgerUnavailable,
     LedgerUnfit,
+    LookupFacts,
     Opened,
     Ruling,
     Wish,
@@ -400,9 +401,14 @@ async def doubt(ledger: Ledger, one: RecordInput) -> None:
 
 
 async def looked_up(
-    ledger: Ledger, one: RecordInput, answer: LookupAnswer, rules: NotFoundRules = FORGIVING
+    ledger: Ledger,
+    one: RecordInput,
+    answer: LookupAnswer,
+    rules: NotFoundRules = FORGIVING,
+    asked: LookupFacts | None = None,
 ) -> Finding:
-    facts = await ledger.lookup_facts(one)
+    """What a look-up's answer leads to; `asked` tells what was known when the question left, where something has happened since."""
+    facts = asked or await ledger.lookup_facts(one)
     assert facts.attempt is not None
     reading = LookupReading(answer, f"the look-up said {answer}", 200)
     return await ledger.apply_lookup(one, facts.attempt, reading, asked_at=facts.now, rules=rules)
@@ -450,11 +456,9 @@ async def test_a_charge_that_a_look_up_hears_of_outranks_a_skip_that_has_not_tak
     one = record(site.source, 1)
     await doubt(ledger, one)
     asked = await ledger.lookup_facts(one)
-    assert asked.attempt is not None
     # While the provider thinks about it, a person skips the record.
     assert (await decide(decisions, one, Action.SKIP)).refused_because is None
-    reading = LookupReading(LookupAnswer.CHARGED, "the look-up said charged", 200)
-    finding = await ledger.apply_lookup(one, asked.attempt, reading, asked_at=asked.now, rules=FORGIVING)
+    finding = await looked_up(ledger, one, LookupAnswer.CHARGED, asked=asked)
     result = await ledger.record_result(one, finding)
     assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.LOOKUP)
 
@@ -476,11 +480,9 @@ async def test_a_charge_that_a_look_up_hears_of_while_a_person_says_not_charged_
     one = record(site.source, 1)
     await doubt(ledger, one)
     asked = await ledger.lookup_facts(one)
-    assert asked.attempt is not None
     wish = Wish(one.workflow_id, Action.NOT_CHARGED, "ana", "they say so")
     assert (await decisions.decide(wish, processing_time_s=-TIMEOUT_S - 2)).refused_because is None
-    reading = LookupReading(LookupAnswer.CHARGED, "the look-up said charged", 200)
-    finding = await ledger.apply_lookup(one, asked.attempt, reading, asked_at=asked.now, rules=FORGIVING)
+    finding = await looked_up(ledger, one, LookupAnswer.CHARGED, asked=asked)
     assert (finding.state, (await not_opened(ledger, one)).state) == (State.SUCCEEDED, State.SUCCEEDED)
     assert (await ledger.record_result(one, finding)).resolved_by is ResolvedBy.LOOKUP
     found = await rows(stack, site, "SELECT number, outcome, verdict, verdict_by FROM recharge_attempts")
@@ -590,12 +592,10 @@ async def test_a_look_up_that_was_asked_about_an_older_attempt_judges_no_newer_o
     one = record(site.source, 1)
     await doubt(ledger, one)
     asked = await ledger.lookup_facts(one)
-    assert asked.attempt is not None
     # While the provider thinks about it, a person has it sent again, and the new call is on its way.
     await looked_up(ledger, one, LookupAnswer.NOT_FOUND)
     await opened(ledger, one)
-    reading = LookupReading(LookupAnswer.CHARGED, "the look-up said charged", 200)
-    finding = await ledger.apply_lookup(one, asked.attempt, reading, asked_at=asked.now, rules=FORGIVING)
+    finding = await looked_up(ledger, one, LookupAnswer.CHARGED, asked=asked)
     assert finding.state is State.IN_DOUBT
     found = await rows(stack, site, "SELECT number, outcome, verdict FROM recharge_attempts ORDER BY number")
     assert found == [(1, "unknown", "not_charged"), (2, None, None)]

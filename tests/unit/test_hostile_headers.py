@@ -9,7 +9,6 @@ from temporalio.converter import default
 
 from ingest.dead_letters import _headers
 from ingest.kafka.reader import KafkaRecord
-from ingest.partition import _header
 from recharge import tracing
 from recharge.contract import REDRIVE_HEADER, Ordering, Position, RechargeResult, RecordInput
 from recharge.outcome import State
@@ -51,7 +50,7 @@ def as_input(given_headers: Headers) -> RecordInput:
     record = KafkaRecord(0, 7, 1_000, b"key", value(), given_headers)
     return from_kafka(
         AT, record.key, record.value, record.timestamp_ms, ordering=Ordering.PARTITION,
-        traceparent=_header(record, "traceparent"), redrive_of=_header(record, REDRIVE_HEADER),
+        traceparent=record.text_header("traceparent"), redrive_of=record.text_header(REDRIVE_HEADER),
     )  # fmt: skip
 
 

@@ -335,7 +335,7 @@ class OneRecord(RuleBasedStateMachine):
         """What a truthful provider may answer to this request; choosing a refusal makes it one."""
         request = self.provider.of(number)
         answers: list[tuple[Outcome, int | None]] = [(Outcome.UNKNOWN, None), (Outcome.UNKNOWN, 500)]
-        after_unknown = any(row.facts.was_unknown for row in self.ledger.rows[: number - 1])
+        after_unknown = any(row.facts.is_doubtful for row in self.ledger.rows[: number - 1])
         if request.work is Work.REPEATED:
             answers += [(Outcome.UNKNOWN, 409), (Outcome.NOT_CHARGED, 429)]
         if self.provider.charged_at and (request.work in {Work.ENDED, Work.REPEATED}):
