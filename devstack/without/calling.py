@@ -175,7 +175,6 @@ CALLING: Final = (
         "recharge.late_evidence.late_answer_contradicts",
         NO,
         f"{tests.LATE}a_late_answer_contradicts_exactly_what_it_makes_untrue",
-        tests.LIVES,
     ),
     slow(
         "late-answer-replaces",

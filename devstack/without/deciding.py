@@ -13,6 +13,7 @@ DECIDING: Final = (
         "a person's word is taken while the call, or the provider, may still be at it",
         "activities.ledger.decisions._too_early",
         NOTHING,
+        f"{tests.DECISIONS}a_persons_word_is_taken_from_the_moment_on_at_which_nothing_can_be_at_it_any_more",
         tests.LIVES,
     ),
     slow(

@@ -5,6 +5,7 @@ from typing import Final
 SENDING: Final = "tests/unit/test_sending.py::test_"
 LATE: Final = "tests/unit/test_late_evidence.py::test_"
 LIVES: Final = "tests/unit/test_stateful.py::TestOneRecord"
+DECISIONS: Final = "tests/unit/test_decisions.py::test_"
 LEDGER: Final = "tests/integration/test_ledger.py::test_"
 REDRIVE: Final = "tests/unit/test_redrive.py::test_"
 PROVIDER: Final = "tests/integration/test_provider.py::test_"

@@ -258,8 +258,12 @@ class Ledger:
 class OneRecord(RuleBasedStateMachine):
     """One record, any number of workers and runs of its workflow, and everything that may happen between two steps."""
 
-    @initialize(protection=st.sampled_from(DuplicateProtection))
-    def begin(self, protection: DuplicateProtection) -> None:
+    @initialize(
+        protection=st.sampled_from(DuplicateProtection),
+        is_sent=st.sampled_from([True, True, False]),
+        people_err=st.sampled_from([True, False, False]),
+    )
+    def begin(self, protection: DuplicateProtection, *, is_sent: bool, people_err: bool) -> None:
         self.protection = protection
         has_keys = protection is DuplicateProtection.IDEMPOTENCY_KEY
         self.ledger = Ledger(KEYS if has_keys else None)
@@ -267,7 +271,10 @@ class OneRecord(RuleBasedStateMachine):
         self.calls: dict[int, bool] = {}
         """The attempts whose process lives, and whether their request has left."""
         self.questions: list[tuple[AttemptRow, datetime, LookupAnswer]] = []
+        self.people_err = people_err
         self.someone_was_wrong = False
+        if is_sent:  # what is worth watching comes after a request
+            self.an_activity_wants_to_send(leaves=True)
 
     def _time_passes(self, seconds: float) -> None:
         self.ledger.now += timedelta(seconds=seconds)
@@ -279,13 +286,15 @@ class OneRecord(RuleBasedStateMachine):
 
     # --- Our side ---------------------------------------------------------------------------------------------------------
 
-    @rule()
-    def an_activity_wants_to_send(self) -> None:
+    @rule(leaves=st.booleans())
+    def an_activity_wants_to_send(self, *, leaves: bool) -> None:
         """In any run, by any worker, after a reset or a lost worker: the ledger alone is asked."""
         opened = self.ledger.open_attempt()
         if isinstance(opened, AttemptRow):
             self._assert_may_follow(self.ledger.rows[:-1])
             self.calls[opened.facts.number] = False
+            if leaves:
+                self._leave(opened.facts.number)
 
     def _assert_may_follow(self, earlier: list[AttemptRow]) -> None:
         """A second sending follows an unknown one only by a recorded verdict or a key that lives, and never a final one."""
@@ -309,7 +318,9 @@ class OneRecord(RuleBasedStateMachine):
     @precondition(lambda self: any(not left for left in self.calls.values()))
     @rule(data=st.data())
     def a_request_leaves(self, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from([number for number, left in self.calls.items() if not left]))
+        self._leave(data.draw(st.sampled_from([number for number, left in self.calls.items() if not left])))
+
+    def _leave(self, number: int) -> None:
         deadline = self.ledger.rows[number - 1].deadline_at
         if self.ledger.now < deadline:
             self.calls[number] = True
@@ -399,17 +410,22 @@ class OneRecord(RuleBasedStateMachine):
     @precondition(lambda self: self.questions)
     @rule()
     def its_answer_is_applied(self) -> None:
+        before = [row.facts.verdict for row in self.ledger.rows]
         self.ledger.apply_lookup(*self.questions.pop(0))
+        verdicts = [row.facts.verdict for row in self.ledger.rows]
+        if verdicts != before and verdicts[-1] is Verdict.NOT_CHARGED:
+            assert not self.provider.may_charge, "a 'not found' counted while the provider could still charge"
 
     # --- People -----------------------------------------------------------------------------------------------------------
 
     @rule(
-        action=st.sampled_from(Action),
+        action=st.sampled_from([*Action, Action.CHARGED, Action.NOT_CHARGED, Action.NOT_CHARGED]),
         is_truthful=st.booleans(),
         is_closed=st.booleans(),
     )
     def a_person_decides(self, action: Action, *, is_truthful: bool, is_closed: bool) -> None:
         charged = bool(self.provider.charged_at)
+        is_truthful |= not self.people_err
         if is_truthful and action in {Action.CHARGED, Action.NOT_CHARGED}:
             action = Action.CHARGED if charged else Action.NOT_CHARGED
         wish = Wish("source:topic:0:0", action, "Ann", "asked the provider", is_closed=is_closed)
@@ -425,9 +441,11 @@ class OneRecord(RuleBasedStateMachine):
                 request.work = Work.ENDED if is_truthful else request.work
             self.someone_was_wrong |= charged or bool(self.provider.may_charge)
 
-    @rule()
-    def the_workflow_is_cancelled(self) -> None:
-        self.ledger.hold()
+    @precondition(lambda self: self.ledger.state is not State.HELD)
+    @rule(is_cancelled=st.sampled_from([True, False, False]))
+    def the_workflow_is_cancelled(self, *, is_cancelled: bool) -> None:
+        if is_cancelled:
+            self.ledger.hold()
 
     # --- The promise ------------------------------------------------------------------------------------------------------
 
@@ -444,7 +462,7 @@ class OneRecord(RuleBasedStateMachine):
             assert charges == 0, "recorded as refused, and it was carried out"
 
 
-OneRecord.TestCase.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+OneRecord.TestCase.settings = settings(max_examples=1_000, stateful_step_count=40, deadline=None)
 TestOneRecord = OneRecord.TestCase
 
 
