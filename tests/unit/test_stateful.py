@@ -83,7 +83,8 @@ class Provider:
             if request.work is not Work.REPEATED
         )
         until = deadline + timedelta(seconds=PROCESSING_TIME_S)
-        self.requests.append(Request(attempt, now, until, Work.REPEATED if known else Work.GOING_ON))
+        work = Work.REPEATED if known else Work.ENDED if self.refused else Work.GOING_ON
+        self.requests.append(Request(attempt, now, until, work))
 
     def time_passes(self, now: datetime) -> None:
         for request in self.requests:
