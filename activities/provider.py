@@ -19,7 +19,8 @@ from activities import transport
 from activities.profiles.loading import load
 from activities.profiles.messages import Answer, Call, LookupReading, Received, RecordUnfitError, Request
 from activities.profiles.reading import fit_reference, one_line
-from activities.transmission import Tls, Transmission, TransportError, boottime_s
+from activities.tls import Tls
+from activities.transmission import Transmission, TransportError, boottime_s
 from recharge import limits
 from recharge.outcome import LookupAnswer, Outcome
 from recharge.problem import WrongSettings

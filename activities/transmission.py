@@ -1,12 +1,9 @@
-"""One call's time, its socket, and whether a byte of its request left; and the certificates of its connection."""
+"""One call's time, its socket, and whether a byte of its request left."""
 
 import math
 import socket
-import ssl
 import struct
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 CONNECT_SHARE = 0.5
@@ -89,39 +86,3 @@ class Transmission:
     def __exit__(self, *_: object) -> None:
         """End it: close the connection, whatever happened."""
         self.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """How the provider's certificate is checked, and whether we show one of our own."""
-
-    context: ssl.SSLContext
-    has_client_certificate: bool
-
-    @classmethod
-    def load(cls, ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> Self:
-        """Read the certificates: the given CA, or the system's where none is given.
-
-        Raises:
-            ValueError: a file cannot be read, or is not what it should be.
-        """
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies the certificate and the host's name
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_RENEGOTIATION
-        try:
-            if ca_file is None:
-                context.load_default_certs(ssl.Purpose.SERVER_AUTH)
-            else:
-                context.load_verify_locations(cafile=ca_file)
-        except OSError as error:
-            raise ValueError(
-                f"RECHARGE_PROVIDER__CA_FILE: {ca_file} holds no certificates in PEM form ({error})"
-            ) from None
-        if cert_file is not None and key_file is not None:
-            try:
-                # Without a password of its own OpenSSL would ask the terminal for that of an encrypted key.
-                context.load_cert_chain(cert_file, key_file, password="")
-            except OSError as error:
-                what = f"{cert_file} and {key_file} are no certificate in PEM form with its unencrypted key"
-                raise ValueError(f"RECHARGE_PROVIDER__CERT_FILE, __KEY_FILE: {what} ({error})") from None
-        return cls(context, cert_file is not None)

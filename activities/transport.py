@@ -18,7 +18,8 @@ from typing import Any, TypeVar
 
 import httpcore
 
-from activities.transmission import Tls, Transmission, TransportError
+from activities.tls import Tls
+from activities.transmission import Transmission, TransportError, boottime_s
 
 _T = TypeVar("_T")
 
@@ -58,12 +59,22 @@ async def exchange(transmission: Transmission, tls: Tls, head: Head, body: Async
         transmission, _connect(transmission, host, url.origin.port), f"{host} did not take the connection"
     )
     stream = _Stream(transmission, sock)
-    if head.scheme == b"https":
-        await _in_time(transmission, stream.encrypt(tls.context, host), f"the TLS handshake with {host} did not end")
+    connection = httpcore.AsyncHTTP11Connection(url.origin, stream, keepalive_expiry=0.0)
+    request = httpcore.Request(head.method, url, headers=head.headers, content=body)
+    if head.scheme != b"https":
+        return await connection.handle_async_request(request)
+    peer, begun_boottime_s = (host, url.origin.port), boottime_s()
+    try:
+        encrypted = stream.encrypt(tls.context, host, tls.session(peer, begun_boottime_s))
+        secured = await _in_time(transmission, encrypted, f"the TLS handshake with {host} did not end")
         if tls.has_client_certificate:
             await stream.await_judgement()
-    connection = httpcore.AsyncHTTP11Connection(url.origin, stream, keepalive_expiry=0.0)
-    return await connection.handle_async_request(httpcore.Request(head.method, url, headers=head.headers, content=body))
+        answer = await connection.handle_async_request(request)
+    except BaseException:
+        tls.forget(peer)
+        raise
+    tls.keep(peer, secured, begun_boottime_s)
+    return answer
 
 
 async def _in_time(transmission: Transmission, step: Awaitable[_T], problem: str) -> _T:
@@ -116,12 +127,12 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
 
-    async def encrypt(self, context: ssl.SSLContext, host: str) -> None:
-        """Shake hands, with the provider's certificate and name checked."""
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+    async def encrypt(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> ssl.SSLObject:
+        """Shake hands, with the provider's certificate and name checked, unless it goes on with a session in which they were."""
+        self._tls = tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
         while True:
             try:
-                self._tls.do_handshake()
+                tls.do_handshake()
             except ssl.SSLWantReadError:
                 await self._flush_tls()
                 await self._feed()
@@ -129,7 +140,8 @@ class _Stream(httpcore.AsyncNetworkStream):
                 await self._flush_tls()  # the alert, which tells the provider's side why
                 raise TransportError(f"the TLS handshake failed: {_reason(error)}") from error
             else:
-                return await self._flush_tls()
+                await self._flush_tls()
+                return tls
 
     async def await_judgement(self) -> None:
         """Give a server that judges our certificate after our side of the handshake the time to refuse it."""

@@ -70,6 +70,10 @@ DEADLINE_GRACE_S = 1.0
 """How long after an attempt's deadline nobody decides anything about it: MySQL's clock and the call's own one may differ by
 the round trip of the opening transaction, never by this much."""
 
+CERTIFICATE_BELIEVED_S = 60.0
+"""How long connections go on with the TLS session of one whose certificate was looked at. One that was replaced or revoked is noticed by
+then; at two calls a second all but one in a hundred are spared the look."""
+
 KEY_MARGIN_S = 60.0
 """How long before an idempotency key's end it is no longer relied on: the provider's clock and ours may differ by this much."""
 

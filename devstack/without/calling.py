@@ -55,6 +55,14 @@ CALLING: Final = (
         returning(weakened.sends_the_rest),
         f"{tests.PROVIDER}the_rest_of_a_request_taken_in_part_is_never_sent",
     ),
+    quick(
+        "certificate-again",
+        "nothing but the provider is sent to",
+        "a certificate that was looked at once is believed for ever",
+        "activities.tls._is_believed",
+        YES,
+        f"{tests.TLS}a_certificate_is_believed_for_its_time_and_looked_at_again_after_it",
+    ),
     slow(
         "time-from-before-the-opening",
         "nothing leaves after the deadline",
@@ -83,7 +91,7 @@ CALLING: Final = (
         "provider-certificate",
         "the hops",
         "any certificate of the provider's is taken",
-        "activities.transmission.Tls.load",
+        "activities.tls.Tls.load",
         weakened.unverified,
         f"{tests.PROVIDER}a_provider_whose_certificate_is_not_trusted_gets_nothing",
     ),

@@ -100,6 +100,42 @@ async def test_nothing_is_kept_between_calls(certificates: Certificates) -> None
     assert b"cookie" not in bytes(server.seen).lower()
 
 
+async def test_the_certificate_is_looked_at_once_for_many_calls_and_again_after_any_trouble(
+    certificates: Certificates,
+) -> None:
+    resumed: list[bool] = []
+    behaviours = ["answer", "answer", "answer", "reset", "answer", "answer"]
+
+    async def behaviour(peer: Peer) -> None:
+        resumed.append(peer.writer.get_extra_info("ssl_object").session_reused)
+        if behaviours[len(resumed) - 1] == "reset":
+            await peer.request()
+            peer.reset()
+        else:
+            await peer.answer("200 OK", CHARGED)
+
+    async with serving(behaviour, certificates.server) as server:
+        provider = Provider(ProviderSettings.model_validate({"url": server.url, "ca_file": certificates.ca_file}))
+        outcomes = [(await provider.send(call())).outcome for _ in behaviours]
+    assert resumed == [False, True, True, True, False, True]
+    assert outcomes == [Outcome.UNKNOWN if each == "reset" else Outcome.CHARGED for each in behaviours]
+
+
+async def test_a_provider_that_came_back_with_a_certificate_of_somebody_else_gets_nothing(
+    certificates: Certificates,
+) -> None:
+    async with serving(lambda peer: peer.answer("200 OK", CHARGED), certificates.server) as server:
+        provider = Provider(ProviderSettings.model_validate({"url": server.url, "ca_file": certificates.ca_file}))
+        assert (await provider.send(call())).outcome is Outcome.CHARGED
+    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(other)
+    async with serving(lambda peer: peer.answer("200 OK", CHARGED), other, port=server.port) as impostor:
+        answer = await provider.send(call())
+    assert answer.outcome is Outcome.NOT_SENT
+    assert "certificate is not trusted" in answer.said
+    assert not impostor.seen
+
+
 async def test_the_environment_cannot_reroute_a_call(
     certificates: Certificates, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -99,7 +99,7 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def serving(behaviour: Behaviour, context: ssl.SSLContext | None) -> AsyncIterator[Server]:
+async def serving(behaviour: Behaviour, context: ssl.SSLContext | None, *, port: int = 0) -> AsyncIterator[Server]:
     server = Server()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -120,7 +120,7 @@ async def serving(behaviour: Behaviour, context: ssl.SSLContext | None) -> Async
         task = asyncio.ensure_future(serve(reader, writer))
         tasks.add(task)
 
-    listener = await asyncio.start_server(start, "127.0.0.1", 0, ssl=context, limit=2**21)
+    listener = await asyncio.start_server(start, "127.0.0.1", port, ssl=context, limit=2**21)
     server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
