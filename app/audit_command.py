@@ -42,13 +42,20 @@ def audit(
     since: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="TIME", help=f"Records with a timestamp from then on, {_TIME_HELP}.", show_default=False
+            "--from",
+            metavar="TIME",
+            help=f"Records with a timestamp from then on, {_TIME_HELP}. What is older is not read.",
+            show_default=False,
         ),
     ] = None,
     until: Annotated[
         str | None,
         typer.Option(
-            "--to", metavar="TIME", help=f"Records with a timestamp before then, {_TIME_HELP}.", show_default=False
+            "--to",
+            metavar="TIME",
+            help=f"Records with a timestamp before then, {_TIME_HELP}. Everything is read all the same, since a record may come late: "
+            "for a short audit give --from as well.",
+            show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,

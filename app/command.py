@@ -68,15 +68,15 @@ def settings_of(kind: type[E]) -> E:
 
 def discretion_for(*, reveal: bool) -> "Discretion":
     """Whether numbers are masked in what the command writes."""
-    from app.logging import mask_text  # noqa: PLC0415
     from operations.telling import Discretion  # noqa: PLC0415
+    from recharge.privacy import mask_text  # noqa: PLC0415
 
     return Discretion(mask=mask_text, reveal=reveal)
 
 
 def write_line(line: str, *, failed: bool) -> None:
     """Write one line for people, to standard error where something failed."""
-    from app.logging import mask_text  # noqa: PLC0415
+    from recharge.privacy import mask_text  # noqa: PLC0415
 
     typer.echo(printable(mask_text(line)), err=failed)
 

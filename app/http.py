@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.http_problem import HttpProblem
-from app.logging import mask_text
 from recharge import limits
+from recharge.privacy import mask_text
 
 Answer = Callable[[], tuple[bool, Mapping[str, object]]]
 """Whether all is well, and the body that says so."""

@@ -5,7 +5,6 @@ followed by its workflow id from intake to commit.
 """
 
 import logging
-import re
 import sys
 from collections.abc import Mapping
 
@@ -15,8 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from app.environment import Environment, load
 from app.log_failures import tell_expected_failures
 from app.log_repeats import Repeats
-from recharge.limits import PHONE_DIGITS_MAX, PHONE_DIGITS_MIN
-from recharge.privacy import mask_phone
+from recharge.privacy import mask_text
 from recharge.settings import LogLevel
 
 SHOWN_KEYS = frozenset(
@@ -38,6 +36,10 @@ SHOWN_KEYS = frozenset(
         "address",
         "url",
         "path",
+        "host",
+        "build_id",
+        "current",
+        "to_do",
     }
 )
 """Keys whose texts are shown as they are, since they name things of ours. All others are masked, known or not."""
@@ -47,18 +49,6 @@ NOISY_LOGGERS = ("aiokafka", "httpx", "httpcore", "asyncio", "kafka")
 
 REPETITIVE_LOGGERS = ("aiokafka", "temporalio.core")
 """Libraries that tell each of their own tries while a server is away. The service says once that it is."""
-
-# What is not a customer's number although it has many digits, left as it is where it stands in a text: a workflow id,
-# a time, an address with its port, and long hexadecimal words (fingerprints, trace ids). The last alternative is a
-# number.
-_DIGITS = re.compile(
-    r"(?P<shown>"
-    r"[A-Za-z0-9._-]+:[A-Za-z0-9._-]+:[0-9]{1,10}:[0-9]{1,19}(?![0-9])"
-    r"|(?<![0-9])[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9:.]+"
-    r"|(?:localhost|(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z][A-Za-z0-9-]*)+|\]):[0-9]{1,5}(?![0-9])"
-    r"|(?<![0-9A-Za-z])[0-9a-f]{32,64}(?![0-9A-Za-z])"
-    rf")|(?<![0-9])\+?[0-9]{{{PHONE_DIGITS_MIN},{PHONE_DIGITS_MAX}}}(?![0-9])"
-)
 
 
 def configure_logging(json: bool | None = None, level: LogLevel | None = None) -> None:  # noqa: FBT001  # one tri-state
@@ -119,15 +109,10 @@ def _renderer(*, json: bool) -> Processor:
 
 
 def mask_numbers(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """The structlog processor that hides runs of 5 to 15 digits in every text, except under SHOWN_KEYS."""
+    """The structlog processor that hides what may be a phone number in every text, except under SHOWN_KEYS."""
     return {
         key: value if key in SHOWN_KEYS and isinstance(value, str) else _masked(value) for key, value in event.items()
     }
-
-
-def mask_text(text: str) -> str:
-    """The text with everything masked that may be a customer's number."""
-    return _DIGITS.sub(lambda match: match[0] if match["shown"] else mask_phone(match[0]), text)
 
 
 def _masked(value: object) -> object:

@@ -22,7 +22,7 @@ ArchiveFile = Annotated[
     typer.Option(
         "--archive",
         metavar="FILE",
-        help="Keep whole records in this new file first, a line of JSON each, and blank what their attempts' errors say as well.",
+        help="Keep whole records in this new file first, a line of JSON each, and blank what attempts and look-ups say as well.",
         show_default=False,
     ),
 ]

@@ -170,7 +170,7 @@ def move_group(kafka: KafkaSettings, partition: int, offset: int) -> str:
 def offset_gone(kafka: KafkaSettings, partition: int, offset: int, earliest: int, end: int) -> OffsetGone:
     """The position is out of range."""
     what = (
-        f"records from there up to {earliest - 1} were deleted before they were carried out (retention). To give them up, type "
+        f"records from there up to offset {earliest - 1} were deleted before they were carried out (retention). To give them up, type "
         f"`recharge accept-gap {partition}:{offset}-{earliest - 1} --by WHO --note WHY`, stop the group, and type "
         f"`{move_group(kafka, partition, earliest)}`"
         if offset < earliest
@@ -178,8 +178,8 @@ def offset_gone(kafka: KafkaSettings, partition: int, offset: int, earliest: int
     )
     return OffsetGone(
         partition,
-        f"Partition {partition} of {kafka.topic!r} stands still: it has to go on at offset {offset}, but holds {earliest} to {end}; "
-        f"{what}. Until then nothing of it is read or committed.",
+        f"Partition {partition} of {kafka.topic!r} stands still: it has to go on at offset {offset}, but holds offsets {earliest} to "
+        f"{end}; {what}. Until then nothing of it is read or committed.",
     )
 
 

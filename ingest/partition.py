@@ -143,7 +143,9 @@ class AssignedPartition:
 
     def was_under_way(self, offset: int, open_s: float) -> None:
         """Note that a record's workflow had been open for so long: an earlier owner of the partition was blocked by it, or another
-        assignment. Only of the record at which the partition was assigned that tells for how long it has blocked.
+        assignment. Only of the record at which the partition was assigned that tells for how long it has blocked: at the most, where
+        the order lets it begin before it is at the commit offset, since nobody wrote down when it came there. A record that has been
+        open for so long has to be seen to anyway.
         """
         blocking = self.blocking
         if self._stood_before_s is not None and blocking is not None and blocking.input.offset == offset:

@@ -67,9 +67,8 @@ class Redriver:
         await self._ledger.record_redrive(workflow_id, by=by, note=note)
         headers = [(REDRIVE_HEADER, (repeats or workflow_id).encode())]
         written = await self._writer.write(position.topic, key, value, headers, partition=position.partition)
-        return Line(
-            workflow_id, done=True, text=f"produced anew at {position.topic}/{written.partition}/{written.offset}"
-        )
+        copy = Position(position.source, position.topic, written.partition, written.offset)
+        return Line(workflow_id, done=True, text=f"produced anew as {copy.workflow_id}")
 
     async def _dead_letter(self, workflow_id: str) -> KafkaRecord | None:
         """The whole record, as it stands on the dead-letter topic."""

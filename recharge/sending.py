@@ -23,7 +23,7 @@ from recharge.outcome import (
     final_state_after,
     is_retried,
 )
-from recharge.privacy import mask_long_numbers
+from recharge.privacy import mask_text
 
 LOOKUP_VERDICT = "lookup"
 """Who passed a verdict, where it was the provider's look-up and not a person."""
@@ -91,7 +91,7 @@ class Decided:
     @property
     def why(self) -> str:
         """Who decided it, and why, with long numbers hidden: whoever may read Temporal reads it. The ledger has the note whole."""
-        return f"by {self.by}: {mask_long_numbers(self.note)}"
+        return f"by {self.by}: {mask_text(self.note)}"
 
     @property
     def ends_it(self) -> bool:

@@ -3,7 +3,7 @@ digest, amount, state, attempts and decisions.
 
 A run works through the records in small transactions, in the order in which they became final, by MySQL's clock. It may be interrupted
 at any point and run again: what is blanked stays so, and a run that ended says from where the next has to look. Where a run archives, what
-it is about to blank is kept elsewhere first, and the errors of the attempts are blanked besides.
+it is about to blank is kept elsewhere first, and what attempts and look-ups say beyond their outcome is blanked besides.
 """
 
 import secrets
@@ -16,12 +16,14 @@ from sqlalchemy import func, insert, select, text, tuple_, update
 from activities.ledger.connection import LedgerConnection
 from activities.ledger.engine import LedgerEngine
 from activities.ledger.rows import NOW, cut, cut_reason
-from activities.ledger.tables import attempts, recharges, redactions
+from activities.ledger.tables import attempts, lookups, recharges, redactions
 from activities.ledger.whole import Whole, read_wholes
 from recharge import limits
 from recharge.outcome import FINAL_STATES, State
 
 _BLANKED = dict.fromkeys(("account_donor", "account_receiver", "raw_key", "raw_value"))
+_SAID_BLANKED = "blanked"
+"""In place of what a look-up said, a column that cannot be null. Nothing is decided by it: the answer and its status stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ async def _blank(connection: LedgerConnection, ids: list[int], state: State, run
 
 
 async def _archive(connection: LedgerConnection, ids: list[int], keep: Keep) -> None:
-    """Keep the records, locked meanwhile, then blank what their attempts say beyond their outcome."""
+    """Keep the records, locked meanwhile, then blank what their attempts and look-ups say beyond outcome, answer and status."""
     query = select(recharges).where(recharges.c.id.in_(ids), recharges.c.redacted_at.is_(None))
     records = (await connection.execute(query.order_by(recharges.c.id).with_for_update())).mappings().all()
     keep(await read_wholes(connection, records))
@@ -169,3 +171,4 @@ async def _archive(connection: LedgerConnection, ids: list[int], keep: Keep) -> 
         .where(attempts.c.workflow_id.in_(workflow_ids), attempts.c.error.is_not(None))
         .values(error=None)
     )
+    await connection.execute(update(lookups).where(lookups.c.workflow_id.in_(workflow_ids)).values(said=_SAID_BLANKED))

@@ -1,6 +1,5 @@
 """How an answer's parts are read, for every profile: its JSON, its status word, its reason, its Retry-After. Pure."""
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -8,13 +7,13 @@ from http import HTTPStatus
 from activities.profiles.messages import Received
 from recharge import json_text, limits
 from recharge.outcome import Outcome
+from recharge.privacy import mask_text
 from recharge.settings import ProviderSettings
 from recharge.text import printable
 
 EXCERPT_CHARS_MAX = 300
 """How much of an answer's text is quoted to people."""
 
-_LONG_NUMBER = re.compile(r"\d{5,}")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _REASON_FIELDS = ("reason", "message", "error", "detail", "title")
 _HTTP_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
@@ -107,10 +106,10 @@ def read_retry_after(value: str | None, now_utc: datetime) -> float | None:
 
 
 def one_line(text: str, chars_max: int = limits.REASON_CHARS_MAX) -> str:
-    """Make foreign text fit for people, logs and the ledger: one printable line, long numbers masked, not too long."""
+    """Make foreign text fit for people, logs and the ledger: one printable line, phone numbers masked, not too long."""
     # What is cut here could not show: the loop below must not walk through a quarter of a megabyte.
     seen = "".join(char if char.isprintable() else " " for char in text[: 8 * chars_max])
-    masked = _LONG_NUMBER.sub("#####", " ".join(seen.split()))
+    masked = mask_text(" ".join(seen.split()))
     return masked if len(masked) <= chars_max else masked[: chars_max - 1] + "…"
 
 

@@ -12,13 +12,13 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from temporalio.client import Client
 
 from activities.ledger import Gap, Gaps, Ledger, Opened
-from app.logging import mask_text
 from devstack.processes import wait_until
 from devstack.stack import Devstack
 from ingest.starter import Starter
 from operations import gaps
 from operations.errors import Refused
 from operations.telling import Discretion
+from recharge.privacy import mask_text
 from tests.conftest import SiteMaker
 from tests.support.intake import FINAL_TIMEOUT_S, some_started
 from tests.support.records import record, value

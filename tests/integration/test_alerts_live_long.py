@@ -164,6 +164,11 @@ async def test_partitions_that_change_hands_again_and_again(
     await until_ready(ports[0], ingest)
     prometheus.watch("recharge", ports[:1])
     await until_seen(prometheus, "recharge_rebalances_total == 1", 1)
+    # An ingester alone counts nothing of what waits.
+    await until_firing(prometheus, "RechargeWaitingUnknown")
+    told = await answers(service, "RechargeWaitingUnknown", port=ports[0])
+    assert "Nothing waits for a person." in told["RechargeWaitingUnknown"]
+    assert "workers: none" in told["RechargeWaitingUnknown"]
     for joined in range(4):
         other = AIOKafkaConsumer(
             service.site.topic, **service.stack.kafka.client_options(), group_id=service.site.group
@@ -223,16 +228,18 @@ async def test_a_ledger_and_then_a_temporal_that_are_away(alone: Service, promet
     await until_ready(ports[0], running)
     prometheus.watch("recharge", ports[:1])
     await until_seen(prometheus, 'recharge_ledger_errors_total{kind="unavailable"}', 1)
+    await until_seen(prometheus, 'recharge_records_waiting{state="in_doubt"} == 0', 1)
+    await until_quiet(prometheus, "RechargeWaitingUnknown")
     await alone.stack.mysql.process.kill_and_wait()
     await alone.send(0, *[value()] * 3)
     await alone.send(1, *[value()] * 3)
-    await until_firing(prometheus, "RechargeNotReady", "RechargeLedgerErrors", timeout_s=180)
+    await until_firing(prometheus, "RechargeNotReady", "RechargeLedgerErrors", "RechargeWaitingUnknown", timeout_s=180)
     told = await answers(alone, "RechargeNotReady", "RechargeLedgerErrors", port=ports[0])
     assert re.search(r'"ledger": \{\s+"ready": false,\s+"problem": "MySQL at 127\.0\.0\.1', told["RechargeNotReady"])
     assert re.search(r"^ledger: MySQL at 127\.0\.0\.1", told["RechargeLedgerErrors"], re.MULTILINE)
     await alone.stack.mysql.start()
     await alone.until_drained()
-    await until_quiet(prometheus, "RechargeNotReady")
+    await until_quiet(prometheus, "RechargeNotReady", "RechargeWaitingUnknown")
 
     await alone.stack.temporal.process.kill_and_wait()
     await until_firing(prometheus, "RechargeNothingWorks", "RechargeNotReady")

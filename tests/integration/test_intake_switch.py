@@ -11,7 +11,6 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from typer.testing import CliRunner
 
 from app import process
-from app.logging import mask_text
 from app.main import cli
 from devstack.processes import wait_until
 from devstack.simulator.client import Rule
@@ -22,6 +21,7 @@ from ingest.pause import Pause
 from operations import switch
 from operations.telling import Discretion
 from recharge import contract, limits
+from recharge.privacy import mask_text
 from tests.conftest import SiteMaker
 from tests.integration.conftest import CornerMaker
 from tests.support.intake import FINAL_TIMEOUT_S, Corner, logged

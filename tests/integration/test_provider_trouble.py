@@ -12,7 +12,6 @@ from activities.ledger import OperatorLedger
 from activities.ledger.waiting import WaitingRecords
 from app import alarms
 from app.environment import StatusEnvironment, WorkerEnvironment, load
-from app.logging import mask_text
 from devstack.processes import ManagedProcess, wait_until
 from devstack.simulator.client import Rule
 from devstack.stack import Devstack
@@ -21,6 +20,7 @@ from operations import status_screen, switch
 from operations.status import Status
 from operations.telling import Discretion
 from recharge import instruments, limits
+from recharge.privacy import mask_text
 from tests.conftest import SiteMaker
 from tests.support.intake import FINAL_TIMEOUT_S, logged
 from tests.support.records import value

@@ -140,6 +140,11 @@ async def test_an_archive_has_whole_records_before_they_are_blanked_and_the_audi
 ) -> None:
     here = await made_final(stack, client, make_site, {})
     file = here.site.folder / "archive.jsonl"
+    for offset, answer in ((0, "charged"), (1, "charged"), (5, "unreadable")):
+        await stack.mysql.execute(
+            f"INSERT INTO {here.site.names.database}.lookups (workflow_id, attempt_number, asked_at, answered_at, answer, status, said) "
+            f"VALUES ('{here.workflow_id(0, offset)}', 1, NOW(6), NOW(6), '{answer}', 200, 'as Maria Quispe asked')"
+        )
     before = [
         (await ask(here, "show", here.workflow_id(0, offset), "--json", "--reveal")).json() for offset in range(4)
     ]
@@ -164,6 +169,13 @@ async def test_an_archive_has_whole_records_before_they_are_blanked_and_the_audi
         assert line == told, "what show had told of it before"
     assert await rows(here, PERSONAL) == [(None,) * 4] * 4 + personal[4:]
     assert {each for (each,) in await stack.mysql.execute(errors)} == {here.workflow_id(0, 4), here.workflow_id(0, 5)}
+    lookups = f"SELECT answer, status, said FROM {here.site.names.database}.lookups ORDER BY workflow_id"
+    assert await stack.mysql.execute(lookups) == [
+        ("charged", 200, "blanked"),
+        ("charged", 200, "blanked"),
+        ("unreadable", 200, "as Maria Quispe asked"),
+    ]
+    assert "as Maria Quispe asked" in file.read_text()
     await assert_kept(here)
 
 

@@ -1,4 +1,4 @@
-"""What is in flight is counted right, and what is held in memory has a limit, for each partition and for all of them."""
+"""What is in flight is counted right, and for how long it blocks; what is held in memory has a limit, for each partition and for all."""
 
 import asyncio
 import time

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.logging import mask_text
 from devstack.leaks import Watched, logs_below
+from recharge.privacy import mask_text
 from tests.support.records import value
 
 SECRET = "0123456789abcdef" * 3

@@ -1,8 +1,6 @@
 """What MySQL's errors mean for a record: it waits, a person mends it, or the rows contradict each other."""
 
 import asyncio
-from datetime import UTC, datetime
-from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
@@ -18,19 +16,14 @@ from activities.ledger import (
     LedgerUnfit,
     Opened,
 )
-from activities.ledger.waiting import WaitingRecords
-from activities.profile import Answer, Received
-from activities.provider import Provider, _fit_answer
+from activities.profile import Answer
+from activities.provider import Provider
 from activities.recharge import Recharge
-from app.alarms import Alarms
-from operations.audit.facts import Period
 from recharge import limits
 from recharge.contract import Finding
 from recharge.outcome import Outcome, State
-from recharge.settings import ProviderSettings
 from tests.support.records import record
 
-PROVIDER = ProviderSettings.model_validate({"url": "https://provider.example.com/v1"})
 LEDGER = Ledger("mysql://user:password@127.0.0.1:1/ledger")
 PASSES = {
     "too many connections": 1040,
@@ -90,48 +83,3 @@ async def test_an_answer_is_written_down_however_long_the_ledger_is_away_or_refu
         finding = await recharge._carry_out(record("errors", 1), 1e12)  # the call itself, without an activity around it
     assert finding.state is State.SUCCEEDED
     assert [call.args[2] for call in ledger.close_attempt.await_args_list] == [answer] * (len(errors) + 1)
-
-
-async def test_alarms_go_on_after_a_ledger_that_refused_us_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "ALARM_INTERVAL_S", 0.001)
-    ledger, looked = AsyncMock(spec=WaitingRecords), asyncio.Event()
-    ledger.by_state.side_effect = [LedgerUnfit("1045"), LedgerContradiction("9999"), LedgerUnavailable("gone"), {}]
-
-    async def last() -> float:
-        looked.set()
-        return await asyncio.Future()
-
-    ledger.oldest_doubt_s.side_effect = last
-    watching = asyncio.create_task(Alarms(ledger, PROVIDER).run())
-    try:
-        async with asyncio.timeout(5):
-            await looked.wait()
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "read"),
-    [
-        ("not_sent", Outcome.UNKNOWN),
-        (Outcome.NOT_SENT, Outcome.UNKNOWN),
-        ("paid", Outcome.UNKNOWN),
-        ("charged", Outcome.CHARGED),
-    ],
-)
-@pytest.mark.parametrize(("wait_s", "kept_s"), [(float("inf"), 3600.0), (float("nan"), None), (-1.0, None), (7.0, 7.0)])
-def test_a_profile_module_can_say_nothing_that_no_answer_can_mean(
-    outcome: Any, read: Outcome, wait_s: float, kept_s: float | None
-) -> None:
-    answer = _fit_answer(Answer(outcome, "as the module says", retry_after_s=wait_s), Received(200, {}, b""))
-    assert answer.outcome is read
-    assert answer.retry_after_s == (kept_s if read is Outcome.CHARGED else None)
-
-
-@pytest.mark.parametrize("timestamp_ms", [-(2**63), -1, 1_764_000_000_000_000, 2**63 - 1])
-def test_a_record_with_any_timestamp_can_be_audited(timestamp_ms: int) -> None:
-    at = datetime(2026, 11, 30, tzinfo=UTC)
-    assert Period().holds(timestamp_ms)
-    assert Period(since=at).holds(timestamp_ms) is (timestamp_ms > 0)
-    assert Period(until=at).holds(timestamp_ms) is (timestamp_ms <= 0)

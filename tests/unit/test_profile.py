@@ -284,9 +284,9 @@ def test_retry_after_is_told_to_people() -> None:
 # --- What people read -------------------------------------------------------------------------------------------------
 
 
-def test_what_is_said_is_one_printable_line_without_long_numbers() -> None:
+def test_what_is_said_is_one_printable_line_without_phone_numbers() -> None:
     answer = read(500, b"upstream\r\n\x1b[31mbroke\x1b[0m for +4917012345678 \xff\xe2\x80\xae")
-    assert answer.said == "500 Internal Server Error: upstream [31mbroke [0m for +##### \ufffd"
+    assert answer.said == "500 Internal Server Error: upstream [31mbroke [0m for +••••••••••678 \ufffd"
     assert answer.reason is not None
     assert "49170" not in answer.reason
 

@@ -1,17 +1,12 @@
 """The table of instruments: named by Prometheus's conventions, documented, fed, and shown by the process that it belongs to."""
 
 import ast
-import asyncio
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-import structlog.testing
 
 from app.exposition import Exposition
-from app.health import Health, Part, health_answer, ready_answer
-from app.standstill import where_it_waits
 from recharge import instruments, telemetry
 from recharge.instruments import INSTRUMENTS
 from recharge.telemetry import Instrument, Kind, Of, Reading
@@ -121,74 +116,3 @@ def test_what_is_counted_is_shown_and_what_a_process_does_not_show_is_dropped() 
     assert shown['recharge_provider_call_seconds_bucket{le="0.4",outcome="charged"}'] == 1
     assert shown['recharge_records_waiting{state="in_doubt"}'] == 3
     assert not any(name.startswith("recharge_rebalances") for name in shown)
-
-
-class Half:
-    """One half of the service, as a test has it."""
-
-    def __init__(self) -> None:
-        self.problem: str | None = None
-        self.hangs: str | None = None
-
-    def parts(self) -> Iterable[Part]:
-        return [Part("ledger", self.problem), Part("polling", None)]
-
-    def stalled(self) -> str | None:
-        return self.hangs
-
-    def readings(self) -> Iterable[Reading]:
-        return [Reading(instruments.CALLS_IN_FLIGHT, 7)]
-
-
-def test_a_process_is_ready_only_while_all_that_it_expects_is_there_and_it_is_not_stopping() -> None:
-    stop, half = asyncio.Event(), Half()
-    health = Health(stop, ["worker"])
-    assert not ready_answer(health)[0]
-    assert health_answer(health)[0]
-    health.add("worker", half)
-    assert ready_answer(health)[0]
-    half.problem = "MySQL is away"
-    is_ready, body = ready_answer(health)
-    assert not is_ready
-    assert body["parts"] == {
-        "process": {"ready": True, "problem": None},
-        "ledger": {"ready": False, "problem": "MySQL is away"},
-        "polling": {"ready": True, "problem": None},
-    }
-    assert health_answer(health) == (True, {"healthy": True, "problems": []})
-    assert Reading(instruments.READY, 0.0, ("ledger",)) in list(health.readings())
-    half.problem = None
-    stop.set()
-    assert not ready_answer(health)[0]
-
-
-def test_a_process_whose_loop_does_not_turn_is_not_healthy_and_its_log_tells_it_once() -> None:
-    half = Half()
-    health = Health(asyncio.Event(), ["worker"])
-    health.add("worker", half)
-    half.hangs = "it hangs"
-    with structlog.testing.capture_logs() as logs:
-        assert health_answer(health) == (False, {"healthy": False, "problems": ["it hangs"]})
-        assert Reading(instruments.STALLED, 1.0) in list(health.readings())
-        half.hangs = None
-        assert health_answer(health)[0]
-    assert [(line["log_level"], line.get("problems")) for line in logs] == [("error", ["it hangs"]), ("info", None)]
-
-
-async def test_where_a_task_waits_is_told_by_the_names_and_lines_of_its_calls() -> None:
-    waited = asyncio.Event()
-
-    class Reader:
-        async def poll(self) -> None:
-            await waited.wait()
-
-    async def work() -> None:
-        await Reader().poll()
-
-    task: asyncio.Task[object] = asyncio.create_task(work())
-    await asyncio.sleep(0)
-    told = where_it_waits(task)
-    assert re.fullmatch(r"\S+work:\d+ > \S+Reader\.poll:\d+ > Event\.wait:\d+", told), told
-    waited.set()
-    await task
-    assert where_it_waits(task) == ""
