@@ -23,8 +23,8 @@ from activities.ledger.usual import Opened, answer_usually, leads_to, open_usual
 from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
-from recharge.late_evidence import NotFoundRules
-from recharge.outcome import FINAL_STATES, Action, ResolvedBy, State
+from recharge.late_evidence import NotFoundRules, decided_before
+from recharge.outcome import FINAL_STATES, Action, ResolvedBy, State, Verdict
 from recharge.sending import Facts, KeyRules, judge
 
 log = structlog.get_logger(__name__)
@@ -113,9 +113,11 @@ class Ledger(LedgerEngine):
                 )
             state = State(row["state"])
             # A repetition under the same key is the same recharge, so an answer to the first speaks of it as well.
-            repeated = self._keys is not None and mine.facts.verdict is None
+            repeated = self._keys is not None and mine.facts.verdict is not Verdict.NOT_CHARGED
             later = rows[-1].facts.number > mine.facts.number and not repeated
-            closed = await close(connection, record, mine, answer, state, later_attempt=later)
+            action = None if known.decided is None else known.decided.action
+            before = decided_before(answer.outcome, state, verdict=mine.facts.verdict, action=action)
+            closed = await close(connection, record, mine, answer, before, later_attempt=later)
             attempts = [closed if attempt is mine else attempt.facts for attempt in rows]
             # Whether a key lives is asked about the attempts that wait, of which this one may not be one.
             now = await read_now(connection) if any(attempt.waits for attempt in attempts) else None

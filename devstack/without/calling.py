@@ -184,6 +184,14 @@ CALLING: Final = (
         NO,
         f"{tests.LATE}a_late_answer_contradicts_exactly_what_it_makes_untrue",
     ),
+    quick(
+        "late-answer-beside-a-word",
+        "late answers",
+        "a late answer takes the place of a word that the record was carried out, as long as it is not final by that",
+        "recharge.late_evidence.decided_before",
+        returning(weakened.as_the_row_says),
+        f"{tests.LATE}a_word_that_ends_the_record_stands_against_a_late_answer_before_it_is_final",
+    ),
     slow(
         "late-answer-replaces",
         "late answers",

@@ -601,15 +601,15 @@ async def test_a_look_up_that_was_asked_about_an_older_attempt_judges_no_newer_o
     assert found == [(1, "unknown", "not_charged"), (2, None, None)]
 
 
-async def given_up_by_a_skip(ledger: Ledger, decisions: Decisions, one: RecordInput) -> Opened:
-    """An open attempt whose record a person skips, as soon as that may be decided."""
+async def given_up_by(action: Action, ledger: Ledger, decisions: Decisions, one: RecordInput) -> Opened:
+    """An open attempt about whose record a person decides, as soon as that may be."""
     attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
     assert isinstance(attempt, Opened)
 
-    async def is_skipped() -> bool:
-        return (await decide(decisions, one, Action.SKIP)).refused_because is None
+    async def is_decided() -> bool:
+        return (await decide(decisions, one, action)).refused_because is None
 
-    await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
+    await wait_until(is_decided, 10, "the open attempt is over by a second", interval_s=0.2)
     return attempt
 
 
@@ -621,7 +621,7 @@ async def test_an_answer_after_a_final_state_never_changes_it_and_is_kept(
     stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions, outcome: Outcome, kept: tuple[str, str]
 ) -> None:
     one = record(site.source, 1)
-    attempt = await given_up_by_a_skip(ledger, decisions, one)
+    attempt = await given_up_by(Action.SKIP, ledger, decisions, one)
     await ledger.record_result(one, await not_opened(ledger, one))
     with structlog.testing.capture_logs() as logs:
         finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
@@ -638,10 +638,61 @@ async def test_a_late_charge_outranks_a_skip_that_has_not_taken_effect(
     site: Site, ledger: Ledger, decisions: Decisions
 ) -> None:
     one = record(site.source, 1)
-    attempt = await given_up_by_a_skip(ledger, decisions, one)
+    attempt = await given_up_by(Action.SKIP, ledger, decisions, one)
     finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "as told", 200))
     result = await ledger.record_result(one, finding)
     assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.LATE_ANSWER)
+
+
+async def test_what_the_provider_accepted_after_a_person_skipped_it_is_kept_beside_that_and_is_an_alarm(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    attempt = await given_up_by(Action.SKIP, ledger, decisions, one)
+    with structlog.testing.capture_logs() as logs:
+        await ledger.close_attempt(one, attempt.token, Answer(Outcome.PENDING, "202 Accepted", 202))
+    assert [line["late_outcome"] for line in logs if line["log_level"] == "error"] == [Outcome.PENDING]
+    assert (await ledger.record_result(one, await not_opened(ledger, one))).state is State.SKIPPED
+    assert await rows(stack, site, "SELECT outcome, late_outcome FROM recharge_attempts") == [("unknown", "pending")]
+
+
+async def test_a_refusal_that_comes_after_a_person_said_charged_is_kept_beside_that_and_is_an_alarm(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1, value(requestId="r-1"))
+    attempt = await given_up_by(Action.CHARGED, ledger, decisions, one)
+    with structlog.testing.capture_logs() as logs:
+        finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.REFUSED, "no such number", 422))
+    alarms = [(line["late_outcome"], line["state"]) for line in logs if line["log_level"] == "error"]
+    assert alarms == [(Outcome.REFUSED, State.SUCCEEDED)]
+    assert (finding.state, (await not_opened(ledger, one)).state) == (State.SUCCEEDED, State.SUCCEEDED)
+    result = await ledger.record_result(one, finding)
+    assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.PERSON)
+    found = await rows(stack, site, "SELECT outcome, verdict, late_outcome FROM recharge_attempts")
+    assert found == [("unknown", "charged", "refused")]
+    # Nobody else is sent for the same request, whichever of the two was right.
+    other = record(site.source, 2, value(requestId="r-1"))
+    assert (await not_opened(ledger, other)).state is State.REJECTED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.NOT_CHARGED, Outcome.REFUSED])
+async def test_a_charge_that_a_look_up_has_told_is_not_sent_again_whatever_a_late_answer_says(
+    stack: Devstack, site: Site, ledger: Ledger, outcome: Outcome
+) -> None:
+    """The look-up speaks of the reference, and so of an earlier attempt, too, about which somebody was wrong."""
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    assert (await looked_up(ledger, one, LookupAnswer.NOT_FOUND)).state is State.SENDING
+    second = await opened(ledger, one)
+    assert (await looked_up(ledger, one, LookupAnswer.CHARGED)).state is State.SUCCEEDED
+    with structlog.testing.capture_logs() as logs:
+        finding = await ledger.close_attempt(one, second.token, Answer(outcome, "as told", 429))
+    assert [line["late_outcome"] for line in logs if line["log_level"] == "error"] == [outcome]
+    assert (finding.state, (await not_opened(ledger, one)).state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert (await ledger.record_result(one, finding)).resolved_by is ResolvedBy.LOOKUP
+    assert await rows(stack, site, "SELECT outcome, verdict, late_outcome FROM recharge_attempts WHERE number = 2") == [
+        ("unknown", "charged", outcome)
+    ]
 
 
 # --- Decisions --------------------------------------------------------------------------------------------------------
