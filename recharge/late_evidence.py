@@ -7,6 +7,11 @@ from recharge import limits
 from recharge.outcome import FINAL_STATES, Action, Outcome, State, Verdict
 
 
+def is_late_charge(late_outcome: str | None) -> bool:
+    """Tell whether the answer that came after an attempt was given up (`late_outcome`) says that it was carried out."""
+    return late_outcome == Outcome.CHARGED
+
+
 def late_answer_contradicts(outcome: Outcome, state: State, *, later_attempt: bool) -> bool:
     """Tell whether an answer that came after its attempt was given up speaks against what was decided meanwhile.
 
