@@ -176,6 +176,14 @@ CALLING: Final = (
         NO,
         f"{tests.LEDGER}not_found_after_the_provider_acknowledged_is_no_verdict",
     ),
+    slow(
+        "unsent-is-taken-back",
+        "the ledger",
+        "an opening that is given up after its COMMIT is left behind as a doubt, although its call never left",
+        "activities.unsent.Unsent.add",
+        NOTHING,
+        f"{tests.LEDGER}an_opening_that_was_given_up_is_taken_back_before_the_same_worker_opens_another",
+    ),
     quick(
         "late-answer-alarm",
         "late answers",
