@@ -17,6 +17,7 @@ class CallsInFlight:
 
     def __init__(self) -> None:
         self._tasks: dict[tuple[str, str], asyncio.Task[Finding]] = {}
+        self._beside: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -39,10 +40,19 @@ class CallsInFlight:
         if not task.cancelled():
             task.exception()  # Read here, since a caller that was cancelled will not; the call has logged what went wrong.
 
+    def beside(self, work: Coroutine[object, object, None]) -> None:
+        """Run what no call waits for; it ends with the last call where it has not ended before."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
     async def drained(self) -> None:
         """Wait until every call has ended and its attempt is closed."""
         while self._tasks:
             await asyncio.wait(self._tasks.values())
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
 
 
 def _key(record: RecordInput) -> tuple[str, str]:

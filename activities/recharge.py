@@ -16,6 +16,7 @@ from activities.ledger import Ledger, LedgerError, LedgerUnavailable, LedgerUnfi
 from activities.profile import Answer, Call
 from activities.provider import Provider, boottime_s
 from activities.record_result import tell_final
+from activities.unsent import Unsent
 from recharge import instruments, limits, telemetry, tracing
 from recharge.contract import RECHARGE_ACTIVITY, Finding, RechargeTask, RecordInput
 from recharge.outcome import State
@@ -51,6 +52,7 @@ class Recharge:
         self._timeout_s = timeout_s
         self._local_calls_max = local_calls_max
         self._has_begun = has_begun
+        self._unsent = Unsent(ledger, calls)
 
     @activity.defn(name=RECHARGE_ACTIVITY)
     async def recharge(self, task: RechargeTask) -> Finding:
@@ -105,16 +107,21 @@ class Recharge:
         """Open the attempt under one token, for a while also where the ledger is away.
 
         Where only the reply to its COMMIT was lost, the ledger knows the opening by its token. Whoever came later would find an
-        attempt of which nobody can tell whether it was sent.
+        attempt of which nobody can tell whether it was sent. Here that is known, so an opening that is given up is taken back.
         """
         token = secrets.token_hex(16)
         until_s = min(deadline_s, boottime_s() + limits.LEDGER_OPENING_S_MAX)
         while True:
             try:
+                await self._unsent.take_back(record)
                 return await self._ledger.open_attempt(record, token, timeout_s=self._timeout_s)
             except LedgerUnavailable:
                 if boottime_s() >= until_s:
+                    self._unsent.add(record, token)
                     raise
+            except LedgerUnfit:
+                self._unsent.add(record, token)
+                raise
             await asyncio.sleep(limits.LEDGER_OPENING_PAUSE_S)
 
     async def _send(self, record: RecordInput, opened: Opened, deadline_s: float) -> Answer:

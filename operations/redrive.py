@@ -10,7 +10,8 @@ from ingest.kafka import KafkaRecord, RecordWriter, scan
 from ingest.kafka_words import KafkaProblem
 from operations.decide import Line
 from recharge.contract import REDRIVE_HEADER, Position
-from recharge.outcome import DEAD_LETTER_STATES, Outcome
+from recharge.late_evidence import is_late_charge
+from recharge.outcome import DEAD_LETTER_STATES
 from recharge.record import redriven_id
 from recharge.settings import KafkaSettings
 
@@ -44,7 +45,7 @@ class Redriver:
                 done=False,
                 text=f"refused: it is {story.state}; only rejected and invalid records are redriven",
             )
-        if any(attempt["late_outcome"] == Outcome.CHARGED for attempt in story.attempts):
+        if any(is_late_charge(attempt["late_outcome"]) for attempt in story.attempts):
             said = "refused: an answer that came late says that it was carried out; ask the provider first"
             return Line(workflow_id, done=False, text=said)
         key, value, repeats = story.record["raw_key"], story.record["raw_value"], story.record["redrive_of"]

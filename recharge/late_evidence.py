@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from recharge import limits
-from recharge.outcome import FINAL_STATES, Outcome, State
+from recharge.outcome import FINAL_STATES, Action, Outcome, State, Verdict
+
+
+def is_late_charge(late_outcome: str | None) -> bool:
+    """Tell whether the answer that came after an attempt was given up (`late_outcome`) says that it was carried out."""
+    return late_outcome == Outcome.CHARGED
 
 
 def late_answer_contradicts(outcome: Outcome, state: State, *, later_attempt: bool) -> bool:
@@ -20,6 +25,20 @@ def late_answer_contradicts(outcome: Outcome, state: State, *, later_attempt: bo
     if state is State.SUCCEEDED:
         return not maybe_carried_out
     return state in FINAL_STATES and maybe_carried_out
+
+
+def decided_before(outcome: Outcome, state: State, *, verdict: Verdict | None, action: Action | None) -> State:
+    """The state with which a late answer is compared: the record's own, or the final one to which a word leads that came first.
+
+    Such a word stands from the moment on at which it is written, and not only when the record is final by it: the decision of a
+    person who ends the record (`action`), and the `verdict` on this attempt that it was carried out, whoever passed it. An answer
+    that took its place could let the record be sent again, or give its request to another one. A skip alone gives way, to a charge.
+    """
+    if state in FINAL_STATES:
+        return state
+    if verdict is Verdict.CHARGED or action is Action.CHARGED:
+        return State.SUCCEEDED
+    return State.SKIPPED if action is Action.SKIP and outcome is not Outcome.CHARGED else state
 
 
 @dataclass(frozen=True, slots=True)

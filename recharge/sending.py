@@ -44,7 +44,7 @@ class AttemptFacts:
     late: bool = False
     """Its outcome came after the attempt had been given up."""
     late_charge: bool = False
-    """An answer that came too late to be its outcome said that it was carried out: another attempt, or a final state, was there already."""
+    """An answer that came after it was given up said that it was carried out, whether that became its outcome or was kept beside it."""
 
     @property
     def final_state(self) -> State | None:

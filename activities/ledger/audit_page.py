@@ -54,6 +54,7 @@ _ROW = (
     *(recharges.c[name] for name in _COLUMNS),
     case((recharges.c.ordering == Ordering.KEY, _KEY_DIGEST)),
     recharges.c.provider_reference,
+    recharges.c.redrive_of,
     _REQUEST_OF,
 )
 _ATTEMPT = [
@@ -134,7 +135,7 @@ def _row(
 ) -> AuditedRow:
     partition, offset, workflow_id, state, fingerprint, ordering, timestamp_ms, *rest = fields
     created_at, final_at, amount, resolved_by, donor, receiver, size_bytes, redacted_at, key_digest, *outside = rest
-    provider_reference, request_of = outside
+    provider_reference, redrive_of, request_of = outside
     return AuditedRow(
         partition=partition,
         offset=offset,
@@ -151,6 +152,7 @@ def _row(
         receiver=receiver,
         key_digest=key_digest,
         provider_reference=provider_reference,
+        redrive_of=redrive_of,
         request_of=request_of,
         key_is_cut=size_bytes > limits.RECORD_BYTES_MAX or redacted_at is not None,
         attempts=tuple(sorted(attempts_, key=lambda attempt: attempt.number)),

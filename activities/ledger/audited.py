@@ -59,6 +59,8 @@ class AuditedRow:
     provider_reference: str | None = None
     request_of: str | None = None
     """The record that owns the claim to this one's requestId and numbers: this one itself, as a rule; None where there is no claim."""
+    redrive_of: str | None = None
+    """The record that this one repeats, where `recharge redrive` produced it: the first one of all copies."""
     donor: str | None = None
     receiver: str | None = None
     key_digest: str | None = None

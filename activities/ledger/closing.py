@@ -15,7 +15,7 @@ from activities.profile import Answer
 from recharge import instruments, telemetry
 from recharge.contract import RecordInput
 from recharge.late_evidence import late_answer_contradicts
-from recharge.outcome import FINAL_STATES, Outcome, State
+from recharge.outcome import Outcome, State
 from recharge.sending import AttemptFacts
 
 log = structlog.get_logger(__name__)
@@ -52,11 +52,11 @@ async def close(
     record: RecordInput,
     mine: AttemptRow,
     answer: Answer,
-    state: State,
+    before: State,
     *,
     later_attempt: bool,
 ) -> AttemptFacts:
-    """Write an answer into its attempt's row, and return the attempt as it stands then.
+    """Write an answer into its attempt's row, and return the attempt as it stands then. `before` is what was decided, as a state.
 
     An attempt that was given up is closed by its late answer where nothing else was decided, or where the answer agrees
     with what was; else the answer is kept beside the decision, and where it contradicts that, it is an alarm.
@@ -65,8 +65,8 @@ async def close(
     if facts.outcome is answer.outcome:
         return facts  # Our own closing, repeated after a lost reply; or a doubt that was given up as the doubt it is.
     given_up = mine.closed_at is not None
-    contradicts = late_answer_contradicts(answer.outcome, state, later_attempt=later_attempt)
-    if (state in FINAL_STATES or later_attempt) and (contradicts or later_attempt):
+    contradicts = late_answer_contradicts(answer.outcome, before, later_attempt=later_attempt)
+    if contradicts or later_attempt:
         await connection.execute(
             update(attempts).where(attempts.c.token == mine.token, attempts.c.workflow_id == record.workflow_id)
             .values(late_outcome=answer.outcome, late_at=NOW)
@@ -78,7 +78,7 @@ async def close(
                 workflow_id=record.workflow_id,
                 attempt=facts.number,
                 late_outcome=answer.outcome,
-                state=state,
+                state=before,
                 said=answer.said,
             )
         return replace(facts, late_charge=facts.late_charge or answer.outcome is Outcome.CHARGED)

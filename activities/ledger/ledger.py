@@ -3,6 +3,7 @@
 Each runs in one transaction that locks the record's row first, and each may be repeated: it recognises its own rows.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,11 +24,13 @@ from activities.ledger.usual import Opened, answer_usually, leads_to, open_usual
 from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
-from recharge.late_evidence import NotFoundRules
-from recharge.outcome import FINAL_STATES, Action, ResolvedBy, State
+from recharge.late_evidence import NotFoundRules, decided_before
+from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import Facts, KeyRules, judge
 
 log = structlog.get_logger(__name__)
+
+NEVER_LEFT = Answer(Outcome.NOT_SENT, "not sent: the ledger went away while the attempt was opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +116,11 @@ class Ledger(LedgerEngine):
                 )
             state = State(row["state"])
             # A repetition under the same key is the same recharge, so an answer to the first speaks of it as well.
-            repeated = self._keys is not None and mine.facts.verdict is None
+            repeated = self._keys is not None and mine.facts.verdict is not Verdict.NOT_CHARGED
             later = rows[-1].facts.number > mine.facts.number and not repeated
-            closed = await close(connection, record, mine, answer, state, later_attempt=later)
+            action = None if known.decided is None else known.decided.action
+            before = decided_before(answer.outcome, state, verdict=mine.facts.verdict, action=action)
+            closed = await close(connection, record, mine, answer, before, later_attempt=later)
             attempts = [closed if attempt is mine else attempt.facts for attempt in rows]
             # Whether a key lives is asked about the attempts that wait, of which this one may not be one.
             now = await read_now(connection) if any(attempt.waits for attempt in attempts) else None
@@ -135,6 +140,27 @@ class Ledger(LedgerEngine):
             return replace(finding, retry_after_s=answer.retry_after_s)
 
         return await self.transact(work)
+
+    async def close_unsent(self, record: RecordInput, tokens: Collection[str]) -> list[int]:
+        """Close those of these openings that stand as `not_sent`, and return their numbers. The caller knows that no call left for them.
+
+        An opening that does not stand now never will: its transaction holds the lock of the record's row until it is committed or gone.
+        Where the record is final by another attempt, that these did nothing is no news, and no alarm.
+        """
+
+        async def work(connection: LedgerConnection) -> list[AttemptRow]:
+            known = await read_known(connection, record)
+            if known is None:
+                return []
+            others = [attempt.facts for attempt in known.attempts if attempt.token not in tokens]
+            if State(known.row["state"]) in FINAL_STATES and not all(attempt.did_nothing for attempt in others):
+                return []
+            return [attempt for attempt in known.attempts if attempt.token in tokens]
+
+        standing = await self.transact(work)
+        for attempt in standing:
+            await self.close_attempt(record, attempt.token, NEVER_LEFT)
+        return [attempt.facts.number for attempt in standing]
 
     async def lookup_facts(self, record: RecordInput) -> LookupFacts:
         """What is known now: has an answer come late, has a person decided, and when was the provider last asked?"""

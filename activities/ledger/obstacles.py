@@ -14,6 +14,7 @@ from activities.ledger.connection import LedgerConnection
 from activities.ledger.rows import NOW
 from activities.ledger.tables import attempts, recharges, request_claims
 from recharge.contract import DuplicateRequests, RecordInput
+from recharge.late_evidence import is_late_charge
 from recharge.outcome import Outcome, State, Verdict, is_retried
 from recharge.privacy import phone_digits
 from recharge.sending import AttemptFacts, Obstacle, ObstacleKind, frees_its_claim
@@ -98,7 +99,7 @@ async def _ended_without_effect(connection: LedgerConnection, workflow_id: str) 
     rows = (await connection.execute(select(*columns).where(attempts.c.workflow_id == workflow_id))).all()
     facts = [
         AttemptFacts(
-            number, outcome and Outcome(outcome), verdict and Verdict(verdict), late_charge=late == Outcome.CHARGED
+            number, outcome and Outcome(outcome), verdict and Verdict(verdict), late_charge=is_late_charge(late)
         )
         for number, outcome, verdict, late in rows
     ]

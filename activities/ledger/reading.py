@@ -11,6 +11,7 @@ from activities.ledger.obstacles import OwnerOf, find_obstacles, other_owner
 from activities.ledger.rows import AT_POSITION, ROW_COLUMNS, position_of, read_now, refuse_another
 from activities.ledger.tables import attempts, lookups, operator_actions, recharges
 from recharge.contract import RecordInput
+from recharge.late_evidence import is_late_charge
 from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import AttemptFacts, Decided, Facts, ObstacleKind
 
@@ -104,7 +105,7 @@ def _attempt(row: RowMapping, prefix: str = "") -> AttemptRow:
             provider_reference=value("provider_reference"),
             opened_at=value("opened_at"),
             late=value("late_at") is not None,
-            late_charge=value("late_outcome") == Outcome.CHARGED != value("outcome"),
+            late_charge=is_late_charge(value("late_outcome")),
         ),
         token=value("token"),
         opened_at=value("opened_at"),

@@ -176,6 +176,14 @@ CALLING: Final = (
         NO,
         f"{tests.LEDGER}not_found_after_the_provider_acknowledged_is_no_verdict",
     ),
+    slow(
+        "unsent-is-taken-back",
+        "the ledger",
+        "an opening that is given up after its COMMIT is left behind as a doubt, although its call never left",
+        "activities.unsent.Unsent.add",
+        NOTHING,
+        f"{tests.LEDGER}an_opening_that_was_given_up_is_taken_back_before_the_same_worker_opens_another",
+    ),
     quick(
         "late-answer-alarm",
         "late answers",
@@ -183,6 +191,14 @@ CALLING: Final = (
         "recharge.late_evidence.late_answer_contradicts",
         NO,
         f"{tests.LATE}a_late_answer_contradicts_exactly_what_it_makes_untrue",
+    ),
+    quick(
+        "late-answer-beside-a-word",
+        "late answers",
+        "a late answer takes the place of a word that the record was carried out, as long as it is not final by that",
+        "recharge.late_evidence.decided_before",
+        returning(weakened.as_the_row_says),
+        f"{tests.LATE}a_word_that_ends_the_record_stands_against_a_late_answer_before_it_is_final",
     ),
     slow(
         "late-answer-replaces",

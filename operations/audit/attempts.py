@@ -1,14 +1,18 @@
 """Do a record's attempts bear out that nothing was sent on a guess? Pure."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from activities.ledger import AuditedAttempt, AuditedRow
 from operations.audit.findings import Kind
+from recharge.late_evidence import is_late_charge
 from recharge.outcome import Outcome, Verdict
 from recharge.sending import KeyRules
 
 Problem = tuple[Kind, str]
+
+_NEVER = datetime.max  # noqa: DTZ901  # MySQL's times carry no zone
 
 
 def check_attempts(row: AuditedRow, keys: KeyRules | None) -> Iterator[Problem]:
@@ -19,36 +23,69 @@ def check_attempts(row: AuditedRow, keys: KeyRules | None) -> Iterator[Problem]:
             Kind.ATTEMPTS_INCOMPLETE,
             f"its attempts are numbered {', '.join(map(str, numbers))}, so some are not there any more",
         )
-    for position, attempt in enumerate(row.attempts):
+    earlier = _Earlier()
+    for attempt in row.attempts:
         if row.final_at is not None and attempt.opened_at > row.final_at:
             yield Kind.SENT_AFTER_FINAL, f"attempt {attempt.number} was opened after the record was {row.state}"
-        yield from _why_opened(row.attempts[:position], attempt, keys)
-    if keys is None and sum(map(_was_charged, row.attempts)) > 1:
-        told = " and ".join(str(attempt.number) for attempt in row.attempts if _was_charged(attempt))
+        yield from _why_opened(earlier, attempt, keys)
+        earlier.add(attempt)
+    if keys is None and sum(map(was_charged, row.attempts)) > 1:
+        told = " and ".join(str(attempt.number) for attempt in row.attempts if was_charged(attempt))
         yield Kind.ANSWERED_CHARGED_TWICE, f"the provider answered to attempts {told} that it carried them out"
 
 
-def _why_opened(
-    earlier: tuple[AuditedAttempt, ...], attempt: AuditedAttempt, keys: KeyRules | None
-) -> Iterator[Problem]:
+class _Earlier:
+    """The attempts of a record so far, for the two questions that each further one asks of them.
+
+    A record that was retried for a week has thousands. So of each question only those attempts are kept that may be the first answer
+    to it at some moment, oldest first; for them the moments are in order, too, and the answer is found by halves.
+    """
+
+    def __init__(self) -> None:
+        self._ending: list[tuple[datetime, AuditedAttempt]] = []
+        """What forbids every further attempt from the moment on at which it is known; each was known earlier than those before it."""
+        self._doubtful: list[tuple[datetime, AuditedAttempt]] = []
+        """What is no reason to send again until the moment at which that is known; each was so for longer than those before it."""
+
+    def add(self, attempt: AuditedAttempt) -> None:
+        """Go on to the next attempt."""
+        known_at = _known_at(attempt)
+        did_nothing = carried_nothing_out(attempt)
+        ends_it = not did_nothing and (carried_out(attempt) or attempt.outcome is Outcome.REFUSED)
+        if ends_it and known_at is not None and (not self._ending or known_at < self._ending[-1][0]):
+            self._ending.append((known_at, attempt))
+        until = known_at if known_at is not None and did_nothing else _NEVER
+        if not self._doubtful or until > self._doubtful[-1][0]:
+            self._doubtful.append((until, attempt))
+
+    def ending(self, at: datetime) -> AuditedAttempt | None:
+        """The first of them that was known at this moment to have been carried out or refused."""
+        return _first(self._ending, lambda known_at: known_at <= at)
+
+    def doubtful(self, at: datetime) -> AuditedAttempt | None:
+        """The first of them of which it was not known at this moment that it carried nothing out."""
+        return _first(self._doubtful, lambda until: until > at)
+
+
+def _first(attempts: list[tuple[datetime, AuditedAttempt]], holds: Callable[[datetime], bool]) -> AuditedAttempt | None:
+    """The first one whose moment answers a question that all those behind it answer as well."""
+    index = bisect_left(attempts, True, key=lambda each: holds(each[0]))  # noqa: FBT003  # False comes before True
+    return attempts[index][1] if index < len(attempts) else None
+
+
+def _why_opened(earlier: _Earlier, attempt: AuditedAttempt, keys: KeyRules | None) -> Iterator[Problem]:
     """What was wrong with opening an attempt, by what was known of those before it at that moment. The first is told."""
     at, number = attempt.opened_at, attempt.number
-    doubtful = [one for one in earlier if not (_is_known(one, at) and carried_nothing_out(one))]
-    for one in doubtful:
-        if _is_known(one, at) and carried_out(one):
-            yield Kind.SENT_AFTER_CHARGED, f"attempt {number} was opened after attempt {one.number} was carried out"
-            return
-        if _is_known(one, at) and one.outcome is Outcome.REFUSED:
-            yield Kind.SENT_AFTER_REFUSED, f"attempt {number} was opened after attempt {one.number} was refused"
-            return
-    if doubtful and not _key_lived(doubtful[0], at, keys):
-        one = doubtful[0]
+    ended = earlier.ending(at)
+    if ended is not None and carried_out(ended):
+        yield Kind.SENT_AFTER_CHARGED, f"attempt {number} was opened after attempt {ended.number} was carried out"
+        return
+    if ended is not None:
+        yield Kind.SENT_AFTER_REFUSED, f"attempt {number} was opened after attempt {ended.number} was refused"
+        return
+    one = earlier.doubtful(at)
+    if one is not None and not _key_lived(one, at, keys):
         yield Kind.SENT_IN_DOUBT, f"attempt {number} was opened while attempt {one.number} may have been carried out"
-
-
-def _is_known(attempt: AuditedAttempt, at: datetime) -> bool:
-    known_at = _known_at(attempt)
-    return known_at is not None and known_at <= at
 
 
 def _key_lived(first: AuditedAttempt, at: datetime, keys: KeyRules | None) -> bool:
@@ -75,9 +112,9 @@ def carried_nothing_out(attempt: AuditedAttempt) -> bool:
     return attempt.outcome in {Outcome.NOT_SENT, Outcome.NOT_CHARGED} or attempt.verdict is Verdict.NOT_CHARGED
 
 
-def _was_charged(attempt: AuditedAttempt) -> bool:
+def was_charged(attempt: AuditedAttempt) -> bool:
     """The provider itself answered that it carried this attempt out, in time or late."""
-    return Outcome.CHARGED in {attempt.outcome, attempt.late_outcome}
+    return attempt.outcome is Outcome.CHARGED or is_late_charge(attempt.late_outcome)
 
 
 def late_answers(row: AuditedRow) -> Iterator[str]:

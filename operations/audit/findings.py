@@ -28,6 +28,7 @@ class Kind(StrEnum):
     SENT_AFTER_FINAL = "sent_after_final"
     ANSWERED_CHARGED_TWICE = "answered_charged_twice"
     REQUEST_SENT_TWICE = "request_sent_twice"
+    COPY_SENT_TWICE = "copy_sent_twice"
 
     COMMITTED_WITHOUT_ROW = "committed_without_row"
     GONE_WITHOUT_ROW = "gone_without_row"
@@ -96,6 +97,11 @@ MEANINGS: dict[Kind, Meaning] = {
     Kind.REQUEST_SENT_TWICE: Meaning(
         Promise.NEVER_TWICE,
         "compare the two records by `recharge show`; give one charge back where the sender meant one recharge",
+    ),
+    Kind.COPY_SENT_TWICE: Meaning(
+        Promise.NEVER_TWICE,
+        "compare the two records by `recharge show`; ask the provider about both references, and give one charge back "
+        "where both were carried out",
     ),
     Kind.COMMITTED_WITHOUT_ROW: Meaning(Promise.NEVER_LOST, _REDRIVE),
     Kind.GONE_WITHOUT_ROW: Meaning(

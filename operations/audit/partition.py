@@ -9,6 +9,7 @@ from operations.audit import workflows
 from operations.audit.attempts import Problem, check_attempts, late_answers
 from operations.audit.charges import check_charges
 from operations.audit.claims import check_claim
+from operations.audit.copies import may_have_been_carried_out
 from operations.audit.coverage import gone_gaps, in_log_gaps, is_accepted
 from operations.audit.facts import Case, PartitionFacts, Terms
 from operations.audit.findings import Kind, Note, NoteKind, Violation
@@ -47,7 +48,17 @@ class ChargeSuspect:
     """What is wrong where there is none."""
 
 
-Finding = Violation | Note | OrderSuspect | WorkflowSuspect | ChargeSuspect
+@dataclass(frozen=True, slots=True)
+class SentCopy:
+    """A copy of another record that may have been carried out. Once all of the partition is read, it is compared with the others."""
+
+    partition: int
+    offset: int
+    first: str
+    """The workflow id of the record that it repeats."""
+
+
+Finding = Violation | Note | OrderSuspect | WorkflowSuspect | ChargeSuspect | SentCopy
 
 
 class PartitionAudit:
@@ -88,6 +99,8 @@ class PartitionAudit:
             yield self._violation(kind, case.offset, problem)
         if earlier is not None:
             yield OrderSuspect(self._partition.number, earlier, case.offset)
+        if case.row is not None and case.row.redrive_of is not None and may_have_been_carried_out(case.row):
+            yield SentCopy(self._partition.number, case.offset, case.row.redrive_of)
         yield from self._notes(case)
         state = None if case.row is None else case.row.state
         is_committed = self._partition.is_committed(case.offset)

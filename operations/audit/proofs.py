@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from activities.ledger import AuditedAttempt, AuditedRow
-from operations.audit.attempts import Problem, carried_out
+from operations.audit.attempts import Problem, carried_out, was_charged
 from operations.audit.findings import Kind
 from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import LOOKUP_VERDICT
@@ -102,7 +102,7 @@ def _success_is_proved(row: AuditedRow, by: ResolvedBy) -> bool:
         case ResolvedBy.ANSWER:
             return any(attempt.outcome is Outcome.CHARGED for attempt in row.attempts)
         case ResolvedBy.LATE_ANSWER:
-            return any(Outcome.CHARGED in {attempt.outcome, attempt.late_outcome} for attempt in row.attempts)
+            return any(map(was_charged, row.attempts))
         case ResolvedBy.LOOKUP:
             return _looked_up(row, LookupAnswer.CHARGED) and any(map(carried_out, row.attempts))
         case ResolvedBy.PERSON:

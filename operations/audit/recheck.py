@@ -3,10 +3,12 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 from activities.ledger import AuditedRow, AuditReader
 from operations.audit import workflows
+from operations.audit.copies import check_copies
 from operations.audit.facts import Terms, Workflow
 from operations.audit.findings import Kind, Note, Violation
 from operations.audit.order import order_problem
@@ -16,7 +18,19 @@ from recharge import limits
 
 _QUESTIONS_AT_ONCE = 16
 
-Suspect = OrderSuspect | WorkflowSuspect | ChargeSuspect
+
+@dataclass(frozen=True, slots=True)
+class CopySuspect:
+    """A record and its copies, of which several may have been carried out, as far as the rows told when they were read."""
+
+    partition: int
+    first: str
+    """The workflow id of the record that they repeat."""
+    offsets: tuple[int, ...]
+    """All of them in this partition, the record itself included."""
+
+
+Suspect = OrderSuspect | WorkflowSuspect | ChargeSuspect | CopySuspect
 Place = tuple[int, int]
 """Partition and offset."""
 
@@ -65,8 +79,7 @@ class Recheck:
     async def _rows(self, suspects: Sequence[Suspect]) -> dict[Place, AuditedRow]:
         wanted: defaultdict[int, set[int]] = defaultdict(set)
         for each in suspects:
-            offsets = {each.earlier, each.later} if isinstance(each, OrderSuspect) else {each.offset}
-            wanted[each.partition] |= offsets
+            wanted[each.partition].update(_offsets(each))
         found: dict[Place, AuditedRow] = {}
         for partition, offsets in wanted.items():
             for row in await self._ledger.rows_at(self._terms.source, self._terms.topic, partition, offsets):
@@ -84,6 +97,9 @@ class Recheck:
                 return () if problem is None else (Violation(Kind.OUT_OF_ORDER, workflow_id, problem),)
             case ChargeSuspect():
                 return () if (suspect.partition, suspect.offset) in rows else suspect.without_row
+            case CopySuspect():
+                found = [rows[suspect.partition, each] for each in suspect.offsets if (suspect.partition, each) in rows]
+                return tuple(check_copies(suspect.first, found))
             case WorkflowSuspect():
                 return self._settled_workflow(suspect, runs, rows)
             case _:
@@ -100,3 +116,16 @@ class Recheck:
         kind, told = judged
         workflow_id = self._terms.workflow_id(*place)
         return (Violation(kind, workflow_id, told) if isinstance(kind, Kind) else Note(kind, workflow_id, told),)
+
+
+def _offsets(suspect: Suspect) -> Sequence[int]:
+    """The offsets of the rows that have to be read again."""
+    match suspect:
+        case OrderSuspect():
+            return (suspect.earlier, suspect.later)
+        case CopySuspect():
+            return suspect.offsets
+        case ChargeSuspect() | WorkflowSuspect():
+            return (suspect.offset,)
+        case _:
+            assert_never(suspect)

@@ -15,13 +15,14 @@ from temporalio.client import Client
 
 from activities.ledger import AuditedRow, AuditReader
 from ingest.kafka import Cluster, TopicScan, UnreadableRecord
+from operations.audit.copies import family
 from operations.audit.facts import LoggedRecord, PartitionFacts, Period, Terms
 from operations.audit.findings import Kind, Note, Violation
 from operations.audit.joining import side_by_side
 from operations.audit.letters import letter_line
-from operations.audit.partition import ChargeSuspect, Finding, OrderSuspect, PartitionAudit, WorkflowSuspect
+from operations.audit.partition import ChargeSuspect, Finding, OrderSuspect, PartitionAudit, SentCopy, WorkflowSuspect
 from operations.audit.reach import Reach, reach_of
-from operations.audit.recheck import Recheck
+from operations.audit.recheck import CopySuspect, Recheck
 from operations.audit.report import Report
 from operations.audit.spool import LetterLine, Spool
 from operations.audit.statement import Statement, StatementReader
@@ -213,6 +214,12 @@ class _Audit:
                 await self._settle()
         self._take(audit.end())
         self._report.counts.update(audit.counts)
+        for first, offsets in self._spool.copies(facts.number):
+            everyone = family(first, offsets, facts.number, self._terms)
+            if len(everyone) > 1:
+                self._recheck.add(CopySuspect(facts.number, first, everyone))
+            if self._recheck.is_full:
+                await self._settle()
 
     async def _rows(self, partition: int) -> AsyncIterator[AuditedRow]:
         """The rows of the period, and before them those that may count for its order."""
@@ -229,6 +236,8 @@ class _Audit:
             match finding:
                 case OrderSuspect() | WorkflowSuspect() | ChargeSuspect():
                     self._recheck.add(finding)
+                case SentCopy():
+                    self._spool.add_copy(finding.partition, finding.first, finding.offset)
                 case Violation() | Note():
                     self._report.add(finding)
                 case _:

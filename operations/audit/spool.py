@@ -1,4 +1,4 @@
-"""Charges, workflows and dead letters, which come in no order, put into that of the positions on disk.
+"""Charges, workflows and dead letters, which come in no order, put into that of the positions on disk; and copies beside each other.
 
 It is a private file that nobody else sees. SQLite keeps a few megabytes of it in memory whatever its size, and removes the
 file with the process.
@@ -7,6 +7,8 @@ file with the process.
 import sqlite3
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -36,6 +38,12 @@ _TABLES = f"""
         state TEXT NOT NULL,
         fingerprint TEXT NOT NULL
     );
+    CREATE TABLE copies (
+        partition_id INTEGER NOT NULL,
+        first TEXT NOT NULL,
+        record_offset INTEGER NOT NULL,
+        PRIMARY KEY (partition_id, first, record_offset)
+    ) WITHOUT ROWID;
     CREATE TABLE workflows (
         partition_id INTEGER NOT NULL,
         record_offset INTEGER NOT NULL,
@@ -123,6 +131,16 @@ class Spool:
     def index_letters(self) -> None:
         """Sort the dead letters, once all are there."""
         self._database.execute("CREATE INDEX letters_in_order ON letters (partition_id, record_offset)")
+
+    def add_copy(self, partition: int, first: str, offset: int) -> None:
+        """Add one copy of a record, where it may have been carried out."""
+        self._database.execute("INSERT INTO copies VALUES (?, ?, ?)", (partition, first, offset))
+
+    def copies(self, partition: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The records that the copies of a partition repeat, each with the offsets of its copies, in their order."""
+        query = "SELECT first, record_offset FROM copies WHERE partition_id = ? ORDER BY first, record_offset"
+        for first, copies in groupby(self._database.execute(query, [partition]), key=itemgetter(0)):
+            yield first, tuple(offset for _, offset in copies)
 
     def _add(self, statement: str, lines: Iterable[tuple[object, ...]]) -> int:
         count = 0

@@ -211,6 +211,7 @@ class Forger:
                 10,
                 row.provider_reference,
                 None if row.request_of is None else _request_id(row),
+                row.redrive_of,
             ),
             *(row.timestamp_ms, 1, self._at(row.created_at), self._at(row.created_at), self._at(row.final_at)),
         )
@@ -310,6 +311,7 @@ _ROW = (
         "size_bytes",
         "provider_reference",
         "request_id",
+        "redrive_of",
         "record_timestamp_ms",
         "begun",
         "created_at",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.calls import CallsInFlight
@@ -170,6 +171,95 @@ async def test_an_opening_that_was_committed_when_the_ledger_went_away_is_sent_w
     assert (finding.state, finding.attempts) == (State.SUCCEEDED, 1)
     assert len(tokens) == 2
     assert len(set(tokens)) == 1
+
+
+def refused_after_the_commit(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool = True) -> None:
+    """The ledger loses the reply to the first opening's COMMIT, and refuses us afterwards."""
+    opening, tries = ledger.open_attempt, itertools.count()
+
+    async def without_its_reply(record: RecordInput, token: str, *, timeout_s: float) -> Opened | Finding:
+        if next(tries) > 0:
+            return await opening(record, token, timeout_s=timeout_s)
+        if is_committed:
+            await opening(record, token, timeout_s=timeout_s)
+        raise LedgerUnfit("the password was changed, as the test wants")
+
+    monkeypatch.setattr(ledger, "open_attempt", without_its_reply)
+
+
+async def test_an_opening_that_is_given_up_after_its_commit_is_taken_back_and_leaves_no_doubt(
+    stack: Devstack, site: Site, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, calls = record(site.source, 1), CallsInFlight()
+    refused_after_the_commit(ledger, monkeypatch)
+    sender = Recharge(ledger, provider_of(site), calls, timeout_s=TIMEOUT_S, local_calls_max=1)
+    with pytest.raises(ApplicationError, match="the password was changed"):
+        await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    # Another worker, which knows nothing of it, finds a doubt, and waits for the ledger to say more.
+    assert (await not_opened(ledger, one)).state is State.IN_DOUBT
+
+    async def is_sent_again() -> bool:
+        return (await ledger.lookup_facts(one)).finding.state is State.SENDING
+
+    await wait_until(is_sent_again, 10, "the worker that never sent it says so", interval_s=0.05)
+    await calls.drained()
+    found = await rows(stack, site, "SELECT outcome, error, late_outcome FROM recharge_attempts")
+    assert found == [("not_sent", "not sent: the ledger went away while the attempt was opened", None)]
+    assert await rows(stack, site, "SELECT state FROM recharges") == [("retrying",)]
+
+
+async def test_an_opening_that_was_given_up_is_taken_back_before_the_same_worker_opens_another(
+    stack: Devstack, site: Site, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, calls = record(site.source, 1), CallsInFlight()
+    refused_after_the_commit(ledger, monkeypatch)
+    sender = Recharge(ledger, provider_of(site), calls, timeout_s=TIMEOUT_S, local_calls_max=1)
+    with pytest.raises(ApplicationError, match="the password was changed"):
+        await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    finding = await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    assert (finding.state, finding.attempts) == (State.SUCCEEDED, 2)
+    await calls.drained()
+    found = await rows(stack, site, "SELECT number, outcome FROM recharge_attempts ORDER BY number")
+    assert found == [(1, "not_sent"), (2, "charged")]
+
+
+async def test_an_opening_that_is_taken_back_after_another_attempt_was_charged_is_no_alarm(
+    site: Site, keyed: Ledger
+) -> None:
+    one = record(site.source, 1)
+    unsent, sent = await opened(keyed, one), await opened(keyed, one)
+    finding = await keyed.close_attempt(one, sent.token, Answer(Outcome.CHARGED, "200 OK", 200))
+    await keyed.record_result(one, finding)
+    with structlog.testing.capture_logs() as logs:
+        assert await keyed.close_unsent(one, [unsent.token]) == []
+    assert [line for line in logs if line["log_level"] == "error"] == []
+
+
+async def test_that_nothing_ever_left_is_an_alarm_where_a_person_has_said_charged(
+    site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    attempt = await given_up_by(Action.CHARGED, ledger, decisions, one)
+    await ledger.record_result(one, await not_opened(ledger, one))
+    with structlog.testing.capture_logs() as logs:
+        assert await ledger.close_unsent(one, [attempt.token]) == [1]
+    assert [line["late_outcome"] for line in logs if line["log_level"] == "error"] == [Outcome.NOT_SENT]
+
+
+async def test_an_opening_that_never_reached_the_ledger_leaves_nothing_to_take_back(
+    stack: Devstack, site: Site, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, calls = record(site.source, 1), record(site.source, 2), CallsInFlight()
+    refused_after_the_commit(ledger, monkeypatch, is_committed=False)
+    sender = Recharge(ledger, provider_of(site), calls, timeout_s=TIMEOUT_S, local_calls_max=1)
+    with pytest.raises(ApplicationError, match="the password was changed"):
+        await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    finding = await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    assert (finding.state, finding.attempts) == (State.SUCCEEDED, 1)
+    assert await ledger.close_unsent(other, [token()]) == []
+    await calls.drained()
+    found = await rows(stack, site, "SELECT number, outcome FROM recharge_attempts ORDER BY number")
+    assert found == [(1, "charged")]
 
 
 async def test_the_time_that_the_ledger_took_to_open_an_attempt_is_taken_from_its_call(
@@ -601,15 +691,15 @@ async def test_a_look_up_that_was_asked_about_an_older_attempt_judges_no_newer_o
     assert found == [(1, "unknown", "not_charged"), (2, None, None)]
 
 
-async def given_up_by_a_skip(ledger: Ledger, decisions: Decisions, one: RecordInput) -> Opened:
-    """An open attempt whose record a person skips, as soon as that may be decided."""
+async def given_up_by(action: Action, ledger: Ledger, decisions: Decisions, one: RecordInput) -> Opened:
+    """An open attempt about whose record a person decides, as soon as that may be."""
     attempt = await ledger.open_attempt(one, token(), timeout_s=0.0)
     assert isinstance(attempt, Opened)
 
-    async def is_skipped() -> bool:
-        return (await decide(decisions, one, Action.SKIP)).refused_because is None
+    async def is_decided() -> bool:
+        return (await decide(decisions, one, action)).refused_because is None
 
-    await wait_until(is_skipped, 10, "the open attempt is over by a second", interval_s=0.2)
+    await wait_until(is_decided, 10, "the open attempt is over by a second", interval_s=0.2)
     return attempt
 
 
@@ -621,7 +711,7 @@ async def test_an_answer_after_a_final_state_never_changes_it_and_is_kept(
     stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions, outcome: Outcome, kept: tuple[str, str]
 ) -> None:
     one = record(site.source, 1)
-    attempt = await given_up_by_a_skip(ledger, decisions, one)
+    attempt = await given_up_by(Action.SKIP, ledger, decisions, one)
     await ledger.record_result(one, await not_opened(ledger, one))
     with structlog.testing.capture_logs() as logs:
         finding = await ledger.close_attempt(one, attempt.token, Answer(outcome, "as told", 200))
@@ -638,10 +728,61 @@ async def test_a_late_charge_outranks_a_skip_that_has_not_taken_effect(
     site: Site, ledger: Ledger, decisions: Decisions
 ) -> None:
     one = record(site.source, 1)
-    attempt = await given_up_by_a_skip(ledger, decisions, one)
+    attempt = await given_up_by(Action.SKIP, ledger, decisions, one)
     finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.CHARGED, "as told", 200))
     result = await ledger.record_result(one, finding)
     assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.LATE_ANSWER)
+
+
+async def test_what_the_provider_accepted_after_a_person_skipped_it_is_kept_beside_that_and_is_an_alarm(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    attempt = await given_up_by(Action.SKIP, ledger, decisions, one)
+    with structlog.testing.capture_logs() as logs:
+        await ledger.close_attempt(one, attempt.token, Answer(Outcome.PENDING, "202 Accepted", 202))
+    assert [line["late_outcome"] for line in logs if line["log_level"] == "error"] == [Outcome.PENDING]
+    assert (await ledger.record_result(one, await not_opened(ledger, one))).state is State.SKIPPED
+    assert await rows(stack, site, "SELECT outcome, late_outcome FROM recharge_attempts") == [("unknown", "pending")]
+
+
+async def test_a_refusal_that_comes_after_a_person_said_charged_is_kept_beside_that_and_is_an_alarm(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1, value(requestId="r-1"))
+    attempt = await given_up_by(Action.CHARGED, ledger, decisions, one)
+    with structlog.testing.capture_logs() as logs:
+        finding = await ledger.close_attempt(one, attempt.token, Answer(Outcome.REFUSED, "no such number", 422))
+    alarms = [(line["late_outcome"], line["state"]) for line in logs if line["log_level"] == "error"]
+    assert alarms == [(Outcome.REFUSED, State.SUCCEEDED)]
+    assert (finding.state, (await not_opened(ledger, one)).state) == (State.SUCCEEDED, State.SUCCEEDED)
+    result = await ledger.record_result(one, finding)
+    assert (result.state, result.resolved_by) == (State.SUCCEEDED, ResolvedBy.PERSON)
+    found = await rows(stack, site, "SELECT outcome, verdict, late_outcome FROM recharge_attempts")
+    assert found == [("unknown", "charged", "refused")]
+    # Nobody else is sent for the same request, whichever of the two was right.
+    other = record(site.source, 2, value(requestId="r-1"))
+    assert (await not_opened(ledger, other)).state is State.REJECTED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.NOT_CHARGED, Outcome.REFUSED])
+async def test_a_charge_that_a_look_up_has_told_is_not_sent_again_whatever_a_late_answer_says(
+    stack: Devstack, site: Site, ledger: Ledger, outcome: Outcome
+) -> None:
+    """The look-up speaks of the reference, and so of an earlier attempt, too, about which somebody was wrong."""
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    assert (await looked_up(ledger, one, LookupAnswer.NOT_FOUND)).state is State.SENDING
+    second = await opened(ledger, one)
+    assert (await looked_up(ledger, one, LookupAnswer.CHARGED)).state is State.SUCCEEDED
+    with structlog.testing.capture_logs() as logs:
+        finding = await ledger.close_attempt(one, second.token, Answer(outcome, "as told", 429))
+    assert [line["late_outcome"] for line in logs if line["log_level"] == "error"] == [outcome]
+    assert (finding.state, (await not_opened(ledger, one)).state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert (await ledger.record_result(one, finding)).resolved_by is ResolvedBy.LOOKUP
+    assert await rows(stack, site, "SELECT outcome, verdict, late_outcome FROM recharge_attempts WHERE number = 2") == [
+        ("unknown", "charged", outcome)
+    ]
 
 
 # --- Decisions --------------------------------------------------------------------------------------------------------

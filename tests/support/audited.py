@@ -190,6 +190,13 @@ def _what_is_under_way_is_no_loss(scenario: Scenario) -> None:
 
 
 @planting
+def _a_rejected_record_is_carried_out_by_its_copy(scenario: Scenario) -> None:
+    first = scenario.change(0, state=State.REJECTED, attempts=(attempt(1, 1, Outcome.REFUSED),))
+    scenario.uncharge(0)
+    scenario.change(1, redrive_of=first.workflow_id)
+
+
+@planting
 def _every_way_to_end(scenario: Scenario) -> None:
     """A refused record, and one that was sent again after a verdict, with a look-up behind it."""
     scenario.change(0, state=State.REJECTED, attempts=(attempt(1, 1, Outcome.REFUSED),))
@@ -412,6 +419,27 @@ def _one_request_sent_for_two_records(scenario: Scenario) -> None:
     scenario.change(0, request_of=first)
     scenario.change(1, request_of=first)
     scenario.violations = [(Kind.REQUEST_SENT_TWICE, 1)]
+
+
+@planting
+def _two_copies_of_one_record_sent(scenario: Scenario) -> None:
+    """Of a record that is no part of this partition any more, and that nobody can compare."""
+    first = scenario.rows[0].workflow_id[:-1] + "77"
+    scenario.change(0, redrive_of=first)
+    scenario.change(1, redrive_of=first)
+    scenario.violations = [(Kind.COPY_SENT_TWICE, 1)]
+
+
+@planting
+def _a_copy_sent_of_a_record_that_a_late_answer_tells_to_be_charged(scenario: Scenario) -> None:
+    verdict = {"verdict": Verdict.NOT_CHARGED, "verdict_by": LOOKUP_VERDICT, "verdict_at": at(3)}
+    late = {"late_outcome": Outcome.CHARGED, "late_at": at(100)}
+    attempts = (attempt(1, 1, Outcome.UNKNOWN, **verdict, **late), attempt(2, 4, Outcome.REFUSED))
+    first = scenario.change(0, state=State.REJECTED, attempts=attempts, lookups=(AuditedLookup(1, "not_found"),))
+    scenario.uncharge(0)
+    scenario.change(1, redrive_of=first.workflow_id)
+    scenario.violations = [(Kind.COPY_SENT_TWICE, 1)]
+    scenario.notes = [(NoteKind.LATE_ANSWER, 0)]
 
 
 # --- Never lost -------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from activities.ledger import AuditedAction, AuditedAttempt, AuditedRow, AuditReader
 from operations.audit import workflows
 from operations.audit.charges import check_charges
+from operations.audit.copies import check_copies, family
 from operations.audit.facts import (
     NEVER_STARTED,
     Case,
@@ -29,7 +30,7 @@ from operations.audit.facts import (
 from operations.audit.findings import MEANINGS, Kind, Note, NoteKind, Promise, Violation
 from operations.audit.joining import OrderProblem, side_by_side
 from operations.audit.order import LaneOrder, order_problem
-from operations.audit.partition import ChargeSuspect, OrderSuspect, PartitionAudit, WorkflowSuspect
+from operations.audit.partition import ChargeSuspect, OrderSuspect, PartitionAudit, SentCopy, WorkflowSuspect
 from operations.audit.recheck import Recheck
 from operations.audit.temporal import TemporalBook
 from recharge.contract import Ordering
@@ -112,7 +113,7 @@ async def audited(scenario: Scenario, partition: int, terms: Terms = TERMS) -> F
     violations = [(Kind.ATTEMPT_WITHOUT_ROW, offset) for offset in scenario.orphans]
     violations += [(Kind.CLAIM_WITHOUT_ROW, offset) for offset in scenario.orphan_claims]
     notes: list[tuple[NoteKind, int]] = []
-    for finding in findings:
+    for finding in [each for each in findings if not isinstance(each, SentCopy)]:
         match finding:
             case Violation() | Note():
                 told = violations if isinstance(finding, Violation) else notes
@@ -131,7 +132,18 @@ async def audited(scenario: Scenario, partition: int, terms: Terms = TERMS) -> F
                 if judged is not None:
                     kind, _ = judged
                     (violations if isinstance(kind, Kind) else notes).append((kind, offset))  # type: ignore[arg-type]
-    return violations, notes
+    copies = [finding for finding in findings if isinstance(finding, SentCopy)]
+    return violations + told_of_copies(copies, rows, terms), notes
+
+
+def told_of_copies(copies: Sequence[SentCopy], rows: dict[int, AuditedRow], terms: Terms) -> list[tuple[Kind, int]]:
+    """What is wrong among the copies of a partition."""
+    told = []
+    for partition, first in sorted({(each.partition, each.first) for each in copies}):
+        offsets = [each.offset for each in copies if each.first == first]
+        everyone = [rows[offset] for offset in family(first, offsets, partition, terms) if offset in rows]
+        told += [(each.kind, int(each.workflow_id.rsplit(":", 1)[1])) for each in check_copies(first, everyone)]
+    return told
 
 
 @pytest.mark.parametrize(("partition", "scenario"), PLANTED, ids=[scenario.name for _, scenario in PLANTED])

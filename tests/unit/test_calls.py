@@ -38,6 +38,31 @@ async def test_a_call_whose_caller_was_cancelled_goes_on_and_is_awaited() -> Non
     assert len(calls) == 0
 
 
+async def test_what_no_call_waits_for_ends_with_the_last_call() -> None:
+    calls = CallsInFlight()
+    may_be_answered, has_ended = asyncio.Event(), asyncio.Event()
+
+    async def call() -> Finding:
+        await may_be_answered.wait()
+        return CHARGED
+
+    async def for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            assert may_be_answered.is_set(), "it ended before the last call"
+            has_ended.set()
+
+    calls.start(RECORD, call())
+    calls.beside(for_ever())
+    draining = asyncio.create_task(calls.drained())
+    await asyncio.sleep(0)
+    assert not has_ended.is_set()
+    may_be_answered.set()
+    await draining
+    assert has_ended.is_set()
+
+
 async def test_whoever_asks_for_a_record_whose_call_is_under_way_gets_that_call_and_no_second_one() -> None:
     calls = CallsInFlight()
     may_be_answered = asyncio.Event()

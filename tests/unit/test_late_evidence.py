@@ -1,5 +1,6 @@
 """What is learnt about an attempt after it was given up counts only where it proves something."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recharge import limits
-from recharge.late_evidence import NotFoundRules, late_answer_contradicts, not_found_counts
-from recharge.outcome import Outcome, State
+from recharge.late_evidence import NotFoundRules, decided_before, late_answer_contradicts, not_found_counts
+from recharge.outcome import FINAL_STATES, Action, Outcome, State, Verdict
 
 
 @pytest.mark.parametrize("state", State)
@@ -27,6 +28,39 @@ def test_a_late_answer_contradicts_exactly_what_it_makes_untrue(outcome: Outcome
     )
     # A later attempt was paid for by the word that this one carried nothing out.
     assert late_answer_contradicts(outcome, state, later_attempt=True) == (outcome in says_it_was_carried_out)
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - FINAL_STATES))
+@pytest.mark.parametrize(
+    ("action", "verdict", "contradicted_by"),
+    [
+        (Action.CHARGED, Verdict.CHARGED, {Outcome.REFUSED, Outcome.NOT_SENT, Outcome.NOT_CHARGED}),
+        # A look-up had said not charged, and a person who asked again says charged.
+        (Action.CHARGED, Verdict.NOT_CHARGED, {Outcome.REFUSED, Outcome.NOT_SENT, Outcome.NOT_CHARGED}),
+        # A look-up said so, and no person has decided, or one to hold it or to skip it.
+        (None, Verdict.CHARGED, {Outcome.REFUSED, Outcome.NOT_SENT, Outcome.NOT_CHARGED}),
+        (Action.HOLD, Verdict.CHARGED, {Outcome.REFUSED, Outcome.NOT_SENT, Outcome.NOT_CHARGED}),
+        (Action.SKIP, Verdict.CHARGED, {Outcome.REFUSED, Outcome.NOT_SENT, Outcome.NOT_CHARGED}),
+        # A charge overrules a skip, so it does not stand against it.
+        (Action.SKIP, None, {Outcome.PENDING}),
+        # What does not end the record gives way to every answer.
+        (Action.NOT_CHARGED, Verdict.NOT_CHARGED, set()),
+        (Action.HOLD, None, set()),
+        (None, None, set()),
+    ],
+)
+def test_a_word_that_ends_the_record_stands_against_a_late_answer_before_it_is_final(
+    state: State, action: Action | None, verdict: Verdict | None, contradicted_by: set[Outcome]
+) -> None:
+    for outcome in Outcome:
+        before = decided_before(outcome, state, verdict=verdict, action=action)
+        assert late_answer_contradicts(outcome, before, later_attempt=False) == (outcome in contradicted_by)
+
+
+@pytest.mark.parametrize("state", sorted(FINAL_STATES))
+def test_what_is_final_is_compared_with_a_late_answer_whatever_word_came_before(state: State) -> None:
+    for outcome, verdict, action in itertools.product(Outcome, [None, *Verdict], [None, *Action]):
+        assert decided_before(outcome, state, verdict=verdict, action=action) is state
 
 
 OPENED_AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,12 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from activities.ledger.decisions import _VERDICTS, Wish, _refusal
+from activities.ledger.decisions import _VERDICTS, Wish, _refusal, outranks_a_hold
 from activities.ledger.lookups import counts as not_found_is_a_verdict
 from activities.ledger.reading import AttemptRow
 from recharge import limits
 from recharge.contract import Finding
-from recharge.late_evidence import NotFoundRules, late_answer_contradicts
+from recharge.late_evidence import NotFoundRules, decided_before, late_answer_contradicts
 from recharge.outcome import FINAL_STATES, PREDECESSORS, Action, LookupAnswer, Outcome, State, Verdict
 from recharge.sending import (
     LOOKUP_VERDICT,
@@ -144,6 +144,8 @@ class Ledger:
     lookups: list[tuple[int, LookupAnswer]] = field(default_factory=list)
     final: Finding | None = None
     claims: "Claims | None" = None
+    alarms: int = 0
+    """Answers that came after another decision and contradict it."""
 
     @property
     def decided(self) -> Decided | None:
@@ -182,11 +184,14 @@ class Ledger:
     def close_attempt(self, number: int, outcome: Outcome, status: int | None) -> None:
         mine = self.rows[number - 1]
         later = self.rows[-1].facts.number > number
-        if self.keys is not None and mine.facts.verdict is None:
+        if self.keys is not None and mine.facts.verdict is not Verdict.NOT_CHARGED:
             later = False  # a repetition under the same key is the same recharge
         if mine.facts.outcome is not outcome:
-            contradicts = late_answer_contradicts(outcome, self.state, later_attempt=later)
-            if (self.state in FINAL_STATES or later) and (contradicts or later):
+            action = None if self.decided is None else self.decided.action
+            before = decided_before(outcome, self.state, verdict=mine.facts.verdict, action=action)
+            contradicts = late_answer_contradicts(outcome, before, later_attempt=later)
+            self.alarms += contradicts
+            if contradicts or later:
                 # Kept in late_outcome, beside what was decided.
                 late_charge = mine.facts.late_charge or outcome is Outcome.CHARGED
                 self.rows[number - 1] = replace(mine, facts=replace(mine.facts, late_charge=late_charge))
@@ -227,7 +232,7 @@ class Ledger:
 
     def hold(self) -> None:
         """A cancellation of the workflow."""
-        if self.state in FINAL_STATES:
+        if self.state in FINAL_STATES or outranks_a_hold(self.decided) is not None:
             return
         if self.decided is None or self.decided.action is not Action.HOLD:
             self.actions.append(Decided(Action.HOLD, "Temporal", "the workflow was cancelled"))
@@ -272,6 +277,10 @@ class OneRecord(RuleBasedStateMachine):
         self.calls: dict[int, bool] = {}
         """The attempts whose process lives, and whether their request has left."""
         self.questions: list[tuple[AttemptRow, datetime, LookupAnswer]] = []
+        self.answers: set[Outcome] = set()
+        """What the provider has answered to the requests of this record, as far as that was heard."""
+        self.is_told_charged = False
+        """The ledger has had the provider's word that the record was carried out."""
         self.people_err = people_err
         self.someone_was_wrong = False
         if is_sent:  # what is worth watching comes after a request
@@ -300,6 +309,7 @@ class OneRecord(RuleBasedStateMachine):
     def _assert_may_follow(self, earlier: list[AttemptRow]) -> None:
         """A second sending follows an unknown one only by a recorded verdict or a key that lives, and never a final one."""
         assert self.ledger.final is None
+        assert not self.is_told_charged, "sent again after the provider said that it was carried out"
         assert self.ledger.decided is None or self.ledger.decided.action is Action.NOT_CHARGED
         sent_from = [
             row.opened_at for row in earlier if row.facts.outcome not in {Outcome.NOT_SENT, Outcome.NOT_CHARGED}
@@ -339,6 +349,7 @@ class OneRecord(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(sorted(self.calls)))
         if self.calls.pop(number):
             outcome, status = data.draw(st.sampled_from(self._answers(number)))
+            self.answers.add(outcome)
             self.ledger.close_attempt(number, outcome, status)
         else:
             self.ledger.close_attempt(number, Outcome.NOT_SENT, None)
@@ -452,7 +463,11 @@ class OneRecord(RuleBasedStateMachine):
 
     def check_invariants(self, *arguments: Any, **keywords: Any) -> None:
         super().check_invariants(*arguments, **keywords)
-        if not hasattr(self, "ledger") or self.someone_was_wrong:
+        if not hasattr(self, "ledger"):
+            return
+        self.is_told_charged |= any(row.facts.was_charged_by_the_provider for row in self.ledger.rows)
+        self._assert_no_contradiction_is_silent()
+        if self.someone_was_wrong:
             return
         charges = len(self.provider.charged_at)
         assert charges <= 1, "charged twice, although nobody was wrong"
@@ -461,6 +476,15 @@ class OneRecord(RuleBasedStateMachine):
             assert charges == 1, "recorded as carried out, and nothing was"
         if final is not None and final.state is State.REJECTED:
             assert charges == 0, "recorded as refused, and it was carried out"
+
+    def _assert_no_contradiction_is_silent(self) -> None:
+        """Whoever was wrong: what the provider answered is told where the record ends otherwise."""
+        final = self.ledger.final
+        if (
+            final is not None
+            and (Outcome.REFUSED if final.state is State.SUCCEEDED else Outcome.CHARGED) in self.answers
+        ):
+            assert self.ledger.alarms, f"it is {final.state}, and nobody was told of the answers {self.answers}"
 
 
 OneRecord.TestCase.settings = settings(max_examples=1_000, stateful_step_count=40, deadline=None)
