@@ -47,6 +47,30 @@ def closing_of(record: RecordInput, number: int, token: str, answer: Answer) -> 
     }
 
 
+async def keep_beside(
+    connection: LedgerConnection, record: RecordInput, mine: AttemptRow, late_outcome: Outcome
+) -> None:
+    """Write down what came of an attempt beside what was decided about it, which stays."""
+    await connection.execute(
+        update(attempts)
+        .where(attempts.c.token == mine.token, attempts.c.workflow_id == record.workflow_id)
+        .values(late_outcome=late_outcome, late_at=NOW)
+    )
+
+
+def alarm(record: RecordInput, mine: AttemptRow, late_outcome: Outcome, before: State, said: str) -> None:
+    """Tell people that the provider says other than what was decided."""
+    telemetry.count(instruments.CONTRADICTIONS)
+    log.error(
+        "an answer came after another decision and contradicts it",
+        workflow_id=record.workflow_id,
+        attempt=mine.facts.number,
+        late_outcome=late_outcome,
+        state=before,
+        said=said,
+    )
+
+
 async def close(
     connection: LedgerConnection,
     record: RecordInput,
@@ -67,20 +91,9 @@ async def close(
     given_up = mine.closed_at is not None
     contradicts = late_answer_contradicts(answer.outcome, before, later_attempt=later_attempt)
     if contradicts or later_attempt:
-        await connection.execute(
-            update(attempts).where(attempts.c.token == mine.token, attempts.c.workflow_id == record.workflow_id)
-            .values(late_outcome=answer.outcome, late_at=NOW)
-        )  # fmt: skip
+        await keep_beside(connection, record, mine, answer.outcome)
         if contradicts:
-            telemetry.count(instruments.CONTRADICTIONS)
-            log.error(
-                "an answer came after another decision and contradicts it",
-                workflow_id=record.workflow_id,
-                attempt=facts.number,
-                late_outcome=answer.outcome,
-                state=before,
-                said=answer.said,
-            )
+            alarm(record, mine, answer.outcome, before, answer.said)
         return replace(facts, late_charge=facts.late_charge or answer.outcome is Outcome.CHARGED)
     result = await connection.execute(
         _CLOSE_LATE if given_up else _CLOSE,

@@ -25,7 +25,7 @@ from activities.profile import Answer, LookupReading
 from recharge import limits
 from recharge.contract import Finding, RechargeResult, RecordInput
 from recharge.late_evidence import NotFoundRules, decided_before
-from recharge.outcome import FINAL_STATES, Action, Outcome, ResolvedBy, State, Verdict
+from recharge.outcome import FINAL_STATES, Action, LookupAnswer, Outcome, ResolvedBy, State, Verdict
 from recharge.sending import Facts, KeyRules, judge
 
 log = structlog.get_logger(__name__)
@@ -222,7 +222,10 @@ class Ledger(LedgerEngine):
             rows = known.attempts
             acknowledged = await lookup_rows.acknowledged(connection, record.workflow_id, rows)
             await lookup_rows.insert_lookup(connection, record.workflow_id, attempt.facts.number, reading, asked_at)
-            if State(known.row["state"]) not in FINAL_STATES and lookup_rows.is_newest(attempt, rows):
+            if reading.answer is LookupAnswer.CHARGED:
+                await lookup_rows.take_charge(connection, record, attempt, known, reading)
+                known = await known_of(connection, record)
+            elif State(known.row["state"]) not in FINAL_STATES and lookup_rows.is_newest(attempt, rows):
                 counts = not acknowledged and lookup_rows.counts(rows, rules, asked_at)
                 await lookup_rows.pass_verdict(connection, record.workflow_id, rows, reading, counts=counts)
                 known = await known_of(connection, record)

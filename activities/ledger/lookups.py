@@ -5,14 +5,16 @@ from datetime import datetime
 
 from sqlalchemy import func, insert, select, update
 
+from activities.ledger.closing import alarm, keep_beside
 from activities.ledger.connection import LedgerConnection
-from activities.ledger.reading import AttemptRow
+from activities.ledger.reading import AttemptRow, Known
 from activities.ledger.rows import NOW, cut, cut_reason
 from activities.ledger.tables import attempts, lookups
 from activities.profile import LookupReading
 from recharge import limits
+from recharge.contract import RecordInput
 from recharge.late_evidence import NotFoundRules, not_found_counts
-from recharge.outcome import LookupAnswer, Outcome, Verdict
+from recharge.outcome import FINAL_STATES, LookupAnswer, Outcome, State, Verdict
 from recharge.sending import LOOKUP_VERDICT
 
 _ACKNOWLEDGING_STATUSES = frozenset({202, 409})
@@ -65,13 +67,29 @@ def counts(rows: Sequence[AttemptRow], rules: NotFoundRules, asked_at: datetime)
 
 
 def is_newest(attempt: AttemptRow, rows: Sequence[AttemptRow]) -> bool:
-    """Tell whether a question was asked about the attempt that is the newest now: a verdict judges no other."""
+    """Tell whether a question was asked about the attempt that is the newest now: a verdict judges no other, but for a charge."""
     return bool(rows) and rows[-1].token == attempt.token
 
 
 def counted_before(rows: Sequence[AttemptRow]) -> bool:
     """Tell whether a 'not found' has paid for an attempt of this record already. A provider that is wrong once may be wrong again."""
     return any(row.facts.verdict_by == LOOKUP_VERDICT and row.facts.verdict is Verdict.NOT_CHARGED for row in rows)
+
+
+async def take_charge(
+    connection: LedgerConnection, record: RecordInput, asked_about: AttemptRow, known: Known, reading: LookupReading
+) -> None:
+    """Take the look-up's word that the record was carried out, which holds for its reference and so for all of its attempts.
+
+    It stops every further sending, whatever was decided or sent since the question was asked. Where there is no attempt that it could
+    judge, it stands beside the one that was asked about, with an alarm: another word had been taken for the truth.
+    """
+    rows, state = known.attempts, State(known.row["state"])
+    if state not in FINAL_STATES and (rows[-1].facts.is_doubtful or any(row.facts.waits for row in rows)):
+        await pass_verdict(connection, record.workflow_id, rows, reading, counts=False)
+    elif state is not State.SUCCEEDED and not any(row.facts.was_charged_by_the_provider for row in rows):
+        await keep_beside(connection, record, asked_about, Outcome.CHARGED)
+        alarm(record, asked_about, Outcome.CHARGED, state, reading.said)
 
 
 async def pass_verdict(

@@ -676,19 +676,60 @@ async def rows_of(ledger: Ledger, one: RecordInput) -> list[AttemptRow]:
     return await ledger.transact(lambda connection: read_attempts(connection, one.workflow_id))
 
 
+@pytest.mark.parametrize("answer", [LookupAnswer.NOT_FOUND, LookupAnswer.PENDING, LookupAnswer.REFUSED])
 async def test_a_look_up_that_was_asked_about_an_older_attempt_judges_no_newer_one(
-    stack: Devstack, site: Site, ledger: Ledger
+    stack: Devstack, site: Site, ledger: Ledger, answer: LookupAnswer
 ) -> None:
     one = record(site.source, 1)
     await doubt(ledger, one)
     asked = await ledger.lookup_facts(one)
-    # While the provider thinks about it, a person has it sent again, and the new call is on its way.
+    # While the provider thinks about it, it is sent again, and the new call is on its way.
     await looked_up(ledger, one, LookupAnswer.NOT_FOUND)
     await opened(ledger, one)
-    finding = await looked_up(ledger, one, LookupAnswer.CHARGED, asked=asked)
+    finding = await looked_up(ledger, one, answer, asked=asked)
     assert finding.state is State.IN_DOUBT
     found = await rows(stack, site, "SELECT number, outcome, verdict FROM recharge_attempts ORDER BY number")
     assert found == [(1, "unknown", "not_charged"), (2, None, None)]
+
+
+@pytest.mark.parametrize("newer", [None, Outcome.NOT_SENT, Outcome.NOT_CHARGED])
+async def test_a_charge_that_a_look_up_hears_of_after_another_attempt_was_opened_is_not_sent_again(
+    stack: Devstack, site: Site, ledger: Ledger, newer: Outcome | None
+) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    asked = await ledger.lookup_facts(one)
+    await looked_up(ledger, one, LookupAnswer.NOT_FOUND)
+    again = await opened(ledger, one)
+    if newer is not None:
+        await ledger.close_attempt(one, again.token, Answer(newer, "nothing was done"))
+    with structlog.testing.capture_logs() as logs:
+        finding = await looked_up(ledger, one, LookupAnswer.CHARGED, asked=asked)
+    assert (finding.state, (await not_opened(ledger, one)).state) == (State.SUCCEEDED, State.SUCCEEDED)
+    assert (await ledger.record_result(one, finding)).state is State.SUCCEEDED
+    found = await rows(
+        stack, site, "SELECT number, outcome, verdict, late_outcome FROM recharge_attempts ORDER BY number"
+    )
+    if newer is None:  # the call that is on its way may be the one that the provider speaks of
+        assert found == [(1, "unknown", "not_charged", None), (2, "unknown", "charged", None)]
+    else:
+        assert found == [(1, "unknown", "not_charged", "charged"), (2, newer.value, None, None)]
+    events = [line["event"] for line in logs]
+    assert ("an answer came after another decision and contradicts it" in events) is (newer is not None)
+
+
+async def test_a_charge_that_a_look_up_hears_of_after_a_skip_is_kept_and_told(
+    stack: Devstack, site: Site, ledger: Ledger, decisions: Decisions
+) -> None:
+    one = record(site.source, 1)
+    await doubt(ledger, one)
+    asked = await ledger.lookup_facts(one)
+    assert (await decide(decisions, one, Action.SKIP)).refused_because is None
+    assert (await ledger.record_result(one, await not_opened(ledger, one))).state is State.SKIPPED
+    with structlog.testing.capture_logs() as logs:
+        assert (await looked_up(ledger, one, LookupAnswer.CHARGED, asked=asked)).state is State.SKIPPED
+    assert "an answer came after another decision and contradicts it" in [line["event"] for line in logs]
+    assert await rows(stack, site, "SELECT late_outcome FROM recharge_attempts") == [("charged",)]
 
 
 async def given_up_by(action: Action, ledger: Ledger, decisions: Decisions, one: RecordInput) -> Opened:

@@ -209,16 +209,28 @@ class Ledger:
             row.facts.outcome is Outcome.PENDING or row.facts.status in {202, 409} for row in self.rows
         ) or any(said in known for _, said in self.lookups)
         self.lookups.append((asked_about.facts.number, answer))
-        if self.state in FINAL_STATES or self.rows[-1].token != asked_about.token:
-            return
         if answer is LookupAnswer.CHARGED:
-            self._judge_waiting(Verdict.CHARGED, LOOKUP_VERDICT)
+            self._take_charge(asked_about.facts.number)
+        elif self.state in FINAL_STATES or self.rows[-1].token != asked_about.token:
+            return
         elif answer is LookupAnswer.REFUSED:
             self._judge_waiting(None, LOOKUP_VERDICT)
         elif answer is LookupAnswer.NOT_FOUND:
             counts = not acknowledged and not_found_is_a_verdict(self.rows, NOT_FOUND, asked_at)
             if counts:
                 self._judge_waiting(Verdict.NOT_CHARGED, LOOKUP_VERDICT)
+
+    def _take_charge(self, number: int) -> None:
+        newest = self.rows[-1]
+        if self.state not in FINAL_STATES and (newest.facts.is_doubtful or any(row.facts.waits for row in self.rows)):
+            self._judge_waiting(Verdict.CHARGED, LOOKUP_VERDICT)
+            if newest.facts.is_doubtful:
+                facts = replace(self.rows[-1].facts, verdict=Verdict.CHARGED, verdict_by=LOOKUP_VERDICT)
+                self.rows[-1] = replace(self.rows[-1], facts=facts)
+        elif self.state is not State.SUCCEEDED and not any(row.facts.was_charged_by_the_provider for row in self.rows):
+            asked_about = self.rows[number - 1]
+            self.rows[number - 1] = replace(asked_about, facts=replace(asked_about.facts, late_charge=True))
+            self.alarms += 1
 
     def decide(self, wish: Wish) -> str | None:
         """Write a decision down; why it was refused, or None."""
@@ -423,7 +435,9 @@ class OneRecord(RuleBasedStateMachine):
     @rule()
     def its_answer_is_applied(self) -> None:
         before = [row.facts.verdict for row in self.ledger.rows]
-        self.ledger.apply_lookup(*self.questions.pop(0))
+        question = self.questions.pop(0)
+        self.is_told_charged |= question[-1] is LookupAnswer.CHARGED
+        self.ledger.apply_lookup(*question)
         verdicts = [row.facts.verdict for row in self.ledger.rows]
         if verdicts != before and verdicts[-1] is Verdict.NOT_CHARGED:
             assert not self.provider.may_charge, "a 'not found' counted while the provider could still charge"
