@@ -19,6 +19,7 @@ from ingest import pause
 from ingest.commit_metadata import CompletedRange, decode, encode
 from ingest.kafka import Cluster, RecordReader
 from ingest.kafka_words import InstanceTaken
+from operations.audit.temporal import TemporalBook
 from recharge import limits
 from recharge.contract import Position, intake_workflow_id
 from tests.integration.conftest import CornerMaker
@@ -250,6 +251,18 @@ async def test_a_group_that_lost_its_offsets_begins_where_it_began_and_attaches(
     assert len(logged(logs, "the group has no committed offsets")) == 1
     assert [line["offset"] for line in logged(logs, "record attached")] == [3]
     assert not logged(logs, "record started")
+
+
+async def test_where_the_intake_began_is_known_although_somebody_paused_the_workflow_that_records_it(
+    latest: Corner,
+) -> None:
+    await latest.pause_in_temporal(intake_workflow_id(latest.site.source, latest.site.topic))
+    await lose_the_groups_offsets(latest)
+    async with latest.intake(LATEST):
+        await latest.until_committed({0: 4, 1: 2})
+    assert await started(latest) == {(0, 3)}
+    book = TemporalBook(latest.client, latest.site.source, latest.site.topic)
+    assert await book.first_offsets() == {0: 3, 1: 2}
 
 
 async def test_a_group_that_lost_its_offsets_under_earliest_begins_again_with_a_warning(corner: Corner) -> None:
