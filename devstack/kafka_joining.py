@@ -66,6 +66,7 @@ async def _move(admin: KafkaAdmin, topic: str, partitions: list[int], node_id: i
         raise DevstackError(f"Kafka refused to move {topic}: error {response.error_code}, {response.error_message}")
 
     async def led_by_it() -> bool:
-        return set((await admin.leaders(topic)).values()) == {node_id}
+        leaders = await admin.leaders(topic)
+        return {leaders[partition] for partition in partitions} == {node_id}
 
     await wait_until(led_by_it, _MOVE_TIMEOUT_S, f"broker {node_id} leads {topic}", interval_s=0.05)

@@ -73,6 +73,8 @@ class TemporalServer(ManagedServer):
             # A workflow is deleted once the queues have noted that its end was worked off, which they do every half minute otherwise.
             "--dynamic-config-value", 'history.transferProcessorUpdateAckInterval="1s"',
             "--dynamic-config-value", 'history.visibilityProcessorUpdateAckInterval="1s"',
+            # A person can pause a workflow where an administrator allows it; the service has to live with that.
+            "--dynamic-config-value", "frontend.WorkflowPauseEnabled=true",
             *self._attribute_options(),
         ]  # fmt: skip
         # Collecting garbage less often takes a sixth off the server's CPU time; memory is not scarce here.

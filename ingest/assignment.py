@@ -22,7 +22,8 @@ from recharge.contract import Position
 from recharge.settings import IngestSettings, KafkaSettings
 
 _ENDS_TRIES = 3
-"""How often the ends of all partitions are asked for together: a leader that is being elected is there by then."""
+"""So often the end of a partition with completed ranges is asked for again: a leader that is being elected is there by then. After it the
+partition begins without its ranges, whose records are looked at again."""
 
 _log = structlog.get_logger(__name__)
 
@@ -103,52 +104,48 @@ class Assignment:
         tries = 0
         while epoch == self._epoch and numbers:
             try:
-                beginnings = await self._beginnings(numbers, tries)
+                beginnings, why = await self._beginnings(numbers, tries)
             except KafkaProblem as problem:
                 if problem.fatal:
                     raise
-                self._outage.began("set_up", str(problem))
-                await asyncio.sleep(backoff_s(tries))
-                tries += 1
-            else:
+                beginnings, why = [], problem
+            self._begin(reader, beginnings, epoch)
+            numbers -= {each.at.partition for each in beginnings}
+            if why is None:
                 self._outage.over("set_up")
-                self._begin(reader, beginnings, epoch)
                 return
+            self._outage.began("set_up", str(why))
+            await asyncio.sleep(backoff_s(tries))
+            tries += 1
 
-    async def _beginnings(self, numbers: frozenset[int], tries: int) -> list["_Beginning"]:
+    async def _beginnings(self, numbers: frozenset[int], tries: int) -> tuple[list["_Beginning"], KafkaProblem | None]:
+        """Where they begin, and why some are missing where some are: their leaders have to say it, and do not.
+
+        Raises:
+            KafkaProblem: Kafka does not say it of any.
+        """
         committed = await self._cluster.committed(numbers)
         missing = set(numbers - committed.keys())
         first = await first_offsets(self._cluster, missing, self._recorded) if missing else {}
         with_metadata = {number for number, (_, metadata) in committed.items() if metadata}
-        ends = await self._ends(with_metadata, tries) if with_metadata else {}
+        ends = await self._cluster.offsets_of_each(with_metadata, Edge.END) if with_metadata else {}
         found: list[_Beginning] = []
+        why: KafkaProblem | None = None
         for number in sorted(numbers):
             commit = Commit(*committed[number]) if number in committed else None
             offset = first[number] if commit is None else commit.offset
-            at = Position(self._kafka.source, self._kafka.topic, number, offset)
-            completed = () if commit is None else _completed_ranges(commit, at, ends.get(number))
-            found.append(_Beginning(at, commit, completed))
-        return found
-
-    async def _ends(self, numbers: set[int], tries: int) -> dict[int, int]:
-        """The ends of the partitions that have completed ranges; after a few tries without those that nobody leads.
-
-        Such a partition begins without its ranges, whose records are looked at again. The others would wait for it.
-        """
-        try:
-            return dict(await self._cluster.offsets(numbers, Edge.END))
-        except KafkaProblem as problem:
-            if problem.fatal or tries < _ENDS_TRIES:
-                raise
-        found: dict[int, int] = {}
-        for number in sorted(numbers):
-            try:
-                found |= await self._cluster.offsets([number], Edge.END)
-            except KafkaProblem as problem:
-                if problem.fatal:
-                    raise
-                _log.warning("the end of a partition is not known", partition=number, problem=str(problem))
-        return found
+            end = ends.get(number)
+            if isinstance(end, KafkaProblem) and tries >= _ENDS_TRIES:
+                _log.warning("the end of a partition is not known", partition=number, problem=str(end))
+                end = None
+            if isinstance(offset, KafkaProblem):
+                why = offset
+            elif isinstance(end, KafkaProblem):
+                why = end
+            else:
+                at = Position(self._kafka.source, self._kafka.topic, number, offset)
+                found.append(_Beginning(at, commit, () if commit is None else _completed_ranges(commit, at, end)))
+        return found, why
 
     def _begin(self, reader: RecordReader, beginnings: list["_Beginning"], epoch: int) -> None:
         if epoch != self._epoch:

@@ -70,7 +70,7 @@ class Membership:
         self._failure: Exception | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._watch: KafkaWatch | None = None
-        self._retention = RetentionWatch(cluster, assignment)
+        self._retention = RetentionWatch(cluster, assignment, switch)
         self._ends = EndOffsets(cluster, assignment)
         self._turned_s = time.monotonic()
 
@@ -93,7 +93,10 @@ class Membership:
             assignment_problem=self._assignment.problem,
             temporal_problem=self._starter.temporal_problem,
             stalled_s=time.monotonic() - self._turned_s,
-            partitions=[partition.standing(self._ends.of(partition.number)) for partition in self._assignment],
+            partitions=[
+                partition.standing(self._ends.of(partition.number), self._retention.unread_s(partition.number))
+                for partition in self._assignment
+            ],
             in_flight=self._in_flight,
             in_flight_max=self._in_flight_max,
             lanes_held=self._starter.lanes_held + self._dead_letters.lanes_held,

@@ -6,19 +6,27 @@ import structlog
 
 from ingest.intake_record import IntakeRecord
 from ingest.kafka import Cluster, Edge
+from ingest.kafka_words import KafkaProblem
 from recharge.settings import FirstStart, IngestSettings, KafkaSettings
 
 _log = structlog.get_logger(__name__)
 
 
-async def first_offsets(cluster: Cluster, partitions: set[int], recorded: Mapping[int, int]) -> dict[int, int]:
+async def first_offsets(
+    cluster: Cluster, partitions: set[int], recorded: Mapping[int, int]
+) -> dict[int, int | KafkaProblem]:
     """Where these partitions begin if nothing is committed: where the record says, at their start where it says nothing.
 
+    Of one whose leader does not say where its start is, the problem; the others do not wait for it.
+
     Raises:
-        KafkaProblem: the cluster did not say.
+        KafkaProblem: the cluster did not say it of any.
     """
-    earliest = await cluster.offsets(partitions, Edge.EARLIEST)
-    return {number: max(offset, recorded.get(number, offset)) for number, offset in earliest.items()}
+    earliest = await cluster.offsets_of_each(partitions, Edge.EARLIEST)
+    return {
+        number: said if isinstance(said, KafkaProblem) else max(said, recorded.get(number, said))
+        for number, said in earliest.items()
+    }
 
 
 async def settle(
@@ -50,8 +58,10 @@ async def settle(
     recorded = dict(begun.first_offsets)
     missing = partitions - committed.keys()
     if missing:
-        first = await first_offsets(cluster, missing, recorded)
-        if not await cluster.commit_while_stopped(first):
+        said = await first_offsets(cluster, missing, recorded)
+        # Who gets a partition that nobody leads finds out where it begins, and commits that, as soon as somebody does.
+        first = {number: offset for number, offset in said.items() if not isinstance(offset, KafkaProblem)}
+        if first and not await cluster.commit_while_stopped(first):
             # The group has members. They begin at the same offsets, and commit them.
-            _log.info("first offsets left to the group's members", partitions=sorted(missing))
+            _log.info("first offsets left to the group's members", partitions=sorted(first))
     return recorded

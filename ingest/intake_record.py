@@ -7,13 +7,13 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import structlog
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from ingest.executions import described
 from ingest.patience import DeletedError, Patience
 from recharge import contract, limits
 from recharge.settings import FirstStart
@@ -32,6 +32,21 @@ class Begun:
     """Where each partition began under `latest`. A partition that is missing begins at its start."""
 
 
+async def read(client: Client, source: str, topic: str) -> Begun:
+    """The record of this topic, whatever became of its workflow.
+
+    Raises:
+        RPCError: Temporal gave no answer; NOT_FOUND where there is none.
+    """
+    memo = await (await described(client, contract.intake_workflow_id(source, topic))).memo()
+    offsets = memo.get(contract.MEMO_INTAKE_FIRST_OFFSETS, {})
+    return Begun(
+        str(memo.get(contract.MEMO_INTAKE_BY, "")),
+        str(memo.get(contract.MEMO_INTAKE_AT, "")),
+        {int(partition): int(offset) for partition, offset in offsets.items()},
+    )
+
+
 class IntakeRecord:
     """Reads and writes these records."""
 
@@ -46,21 +61,10 @@ class IntakeRecord:
             StarterProblem: waiting for Temporal cannot help.
         """
         workflow_id = contract.intake_workflow_id(source, topic)
-        handle = self._client.get_workflow_handle(workflow_id)
-
-        async def memo_of() -> Mapping[str, Any]:
-            return await (await handle.describe(rpc_timeout=_RPC_TIMEOUT)).memo()
-
         try:
-            memo = await self._patience.ask(workflow_id, memo_of)
+            return await self._patience.ask(workflow_id, lambda: read(self._client, source, topic))
         except DeletedError:
             return None
-        offsets = memo.get(contract.MEMO_INTAKE_FIRST_OFFSETS, {})
-        return Begun(
-            str(memo.get(contract.MEMO_INTAKE_BY, "")),
-            str(memo.get(contract.MEMO_INTAKE_AT, "")),
-            {int(partition): int(offset) for partition, offset in offsets.items()},
-        )
 
     async def write(self, source: str, topic: str, first_start: FirstStart, first_offsets: Mapping[int, int]) -> Begun:
         """Record that the intake begins here. Where another process was first, its record holds, and is returned.

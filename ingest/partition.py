@@ -235,8 +235,13 @@ class AssignedPartition:
         self._starts_no_more = True
         self._may_commit = self._may_commit and may_commit
 
-    def standing(self, end: int | None) -> PartitionStanding:
-        """How it stands now, where it ends at `end` (None: not known)."""
+    @property
+    def stopped(self) -> StopReason | None:
+        """Why it stands still until a person does something, where it does."""
+        return self._stopped
+
+    def standing(self, end: int | None, unread_s: float = 0.0) -> PartitionStanding:
+        """How it stands now, where it ends at `end` (None: not known), and the next record is known to be so old where it is not read."""
         blocking, progress = self.blocking, self.progress
         return PartitionStanding(
             self.number,
@@ -245,7 +250,7 @@ class AssignedPartition:
             progress.open_count,
             progress.final_distance,
             self.blocked_s,
-            0.0 if blocking is None else max(0.0, time.time() - blocking.kafka.timestamp_ms / 1000),
+            unread_s if blocking is None else max(0.0, time.time() - blocking.kafka.timestamp_ms / 1000),
             self._stopped,
         )
 

@@ -5,14 +5,12 @@ bare calls; the ingester looks at it through `ingest.switch`, and a person throw
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
+from ingest.executions import described
 from ingest.standing import PauseReason
 from recharge import contract, limits
 from recharge.payload_codec import PayloadUnreadable
@@ -20,12 +18,6 @@ from recharge.payload_codec import PayloadUnreadable
 _RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
 _SUMMARY_CHARS_MAX = 100
 """Temporal takes 400 bytes, which is a hundred characters of the widest kind."""
-_OPEN = frozenset(
-    {
-        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
-        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,26 +46,19 @@ async def read(client: Client, source: str) -> Pause | None:
     Raises:
         RPCError: Temporal gave no answer; NOT_FOUND where the source was never paused, or so long ago that this is forgotten.
     """
-    # The SDK's own describe raises for a workflow that somebody paused in Temporal, which is still open.
-    request = DescribeWorkflowExecutionRequest(
-        namespace=client.namespace, execution=WorkflowExecution(workflow_id=contract.pause_workflow_id(source))
-    )
-    answer = await client.workflow_service.describe_workflow_execution(request, retry=True, timeout=_RPC_TIMEOUT)
-    info = answer.workflow_execution_info
-    if info.status not in _OPEN:
+    switch = await described(client, contract.pause_workflow_id(source))
+    if not switch.is_open:
         return None
-    keys = [key for key in (contract.MEMO_PAUSE_BY, contract.MEMO_PAUSE_NOTE) if key in info.memo.fields]
     try:
-        values = await client.data_converter.decode([info.memo.fields[key] for key in keys])
+        memo = await switch.memo()
     except PayloadUnreadable as error:
         # It is paused, whether or not we may read why.
-        keys, values = [contract.MEMO_PAUSE_NOTE], [f"its reason cannot be read: {error}"]
-    memo = dict(zip(keys, map(str, values), strict=True))
+        memo = {contract.MEMO_PAUSE_NOTE: f"its reason cannot be read: {error}"}
     return Pause(
-        info.execution.run_id,
-        memo.get(contract.MEMO_PAUSE_BY, "somebody"),
-        memo.get(contract.MEMO_PAUSE_NOTE, "no reason is given"),
-        info.start_time.ToDatetime(UTC),
+        switch.run_id,
+        str(memo.get(contract.MEMO_PAUSE_BY, "somebody")),
+        str(memo.get(contract.MEMO_PAUSE_NOTE, "no reason is given")),
+        switch.started_at,
     )
 
 

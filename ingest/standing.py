@@ -37,7 +37,7 @@ class PartitionStanding:
     blocked_s: float
     """For how long the record at the commit offset has kept it there; 0 where there is none."""
     oldest_record_s: float
-    """Its age by its own timestamp."""
+    """Its age by its own timestamp; where there is none, the age at least of a next record that is not read, once it alarms."""
     stopped: StopReason | None
 
     @property

@@ -12,19 +12,14 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
-from temporalio.client import (
-    Client,
-    WorkflowExecutionDescription,
-    WorkflowExecutionStatus,
-    WorkflowFailureError,
-    WorkflowHandle,
-)
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from ingest import starter_words as words
 from ingest.beside import WorkerBeside
 from ingest.endings import Ending
+from ingest.executions import Execution, described
 from ingest.intake_record import IntakeRecord
 from ingest.labels import search_attributes, summary
 from ingest.patience import DeletedError, Patience
@@ -218,29 +213,22 @@ class Starter:
         waiting = asyncio.create_task(self._result(record, handle))
         try:
             done, _ = await asyncio.wait({waiting}, timeout=_OPEN_AFTER_S)
-            described = None if done else await self._describe(record, handle)
-            if described is not None and found is not None:
-                found((datetime.now(UTC) - described.start_time).total_seconds())
+            run = None if done else await self._describe(record, handle.run_id)
+            if run is not None and found is not None:
+                found((datetime.now(UTC) - run.started_at).total_seconds())
             return await waiting
         finally:
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
 
-    async def _describe(self, record: RecordInput, handle: _Handle) -> WorkflowExecutionDescription | None:
-        """What Temporal says about a run, whose memo has to hold the record's fingerprint.
-
-        None where the run is in a state that the SDK has no word for, such as paused: it is open, and can be awaited.
-        """
-        try:
-            described = await self._patience.ask(record.workflow_id, lambda: handle.describe(rpc_timeout=_RPC_TIMEOUT))
-        except ValueError as error:
-            _log.info("workflow is in a state unknown to the SDK", workflow_id=record.workflow_id, problem=str(error))
-            return None
-        known = await self._patience.ask(
-            record.workflow_id, lambda: described.memo_value(contract.MEMO_FINGERPRINT, None)
+    async def _describe(self, record: RecordInput, run_id: str | None) -> Execution:
+        """What Temporal says about a run, the newest where none is named. Its memo has to hold the record's fingerprint."""
+        found = await self._patience.ask(
+            record.workflow_id, lambda: described(self._client, record.workflow_id, run_id)
         )
-        _refuse_another(record, known)
-        return described
+        memo = await self._patience.ask(record.workflow_id, found.memo)
+        _refuse_another(record, memo.get(contract.MEMO_FINGERPRINT))
+        return found
 
     async def _newer_run(self, record: RecordInput, ended: _Handle, why: str) -> _Handle:
         """Hold the lane until the newest run is one that can be awaited. A run that was ended by a reset has a newer one at once."""
@@ -252,25 +240,20 @@ class Starter:
     async def _until_newer_run(self, record: RecordInput, ended: _Handle, why: str) -> _Handle:
         held_run_id: str | None = None
         while True:
-            described = await self._describe(record, self._handle(record, None))
-            if described is None:
-                return self._handle(record, None)
-            is_other_run = described.run_id != ended.result_run_id
-            if described.status is WorkflowExecutionStatus.RUNNING or (
-                described.status is WorkflowExecutionStatus.COMPLETED and is_other_run
-            ):
+            newest = await self._describe(record, None)
+            if newest.is_open or (newest.status == "completed" and newest.run_id != ended.result_run_id):
                 if held_run_id is not None:
-                    _log.info("lane goes on with a newer run", workflow_id=record.workflow_id, run_id=described.run_id)
-                return self._handle(record, described.run_id)
-            if held_run_id != described.run_id:
-                held_run_id = described.run_id
+                    _log.info("lane goes on with a newer run", workflow_id=record.workflow_id, run_id=newest.run_id)
+                return self._handle(record, newest.run_id)
+            if held_run_id != newest.run_id:
+                held_run_id = newest.run_id
                 self._held.add(record.workflow_id)
                 _log.error(
                     "lane is held: the workflow ended without a final state",
                     workflow_id=record.workflow_id,
                     partition=record.partition,
                     offset=record.offset,
-                    run_id=described.run_id,
+                    run_id=newest.run_id,
                     why=why,
                     to_do=f"look at `recharge show {record.workflow_id}`, then decide by `recharge resolve {record.workflow_id} …`",
                 )

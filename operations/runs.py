@@ -5,23 +5,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import ResetReapplyExcludeType, WorkflowExecutionStatus
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionRequest, ResetWorkflowExecutionRequest
+from temporalio.api.enums.v1 import ResetReapplyExcludeType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from ingest.executions import described
 from recharge import limits
 
 RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
 _PAGE_EVENTS = 100
-_OPEN = frozenset(
-    {
-        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING,
-        WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_PAUSED,
-    }
-)
 _TASK_ENDS = frozenset(f"workflow_task_{end}_event_attributes" for end in ("completed", "failed", "timed_out"))
-_PREFIX = "WORKFLOW_EXECUTION_STATUS_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +43,13 @@ async def newest_run(client: Client, workflow_id: str) -> Run | None:
 
     Raises RPCError where Temporal does not answer.
     """
-    # The SDK's own describe has no word for a paused workflow and raises, so the answer is read as it comes.
-    request = DescribeWorkflowExecutionRequest(
-        namespace=client.namespace, execution=WorkflowExecution(workflow_id=workflow_id)
-    )
     try:
-        answer = await client.workflow_service.describe_workflow_execution(request, retry=True, timeout=RPC_TIMEOUT)
+        found = await described(client, workflow_id)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-    info = answer.workflow_execution_info
-    name = WorkflowExecutionStatus.Name(info.status).removeprefix(_PREFIX).lower()
-    return Run(info.execution.run_id, name, info.status in _OPEN)
+    return Run(found.run_id, found.status, found.is_open)
 
 
 async def reopen(client: Client, workflow_id: str, run_id: str, reason: str) -> None:

@@ -61,7 +61,8 @@ PARTITION_OLDEST = Instrument(
     "recharge_partition_oldest_record_seconds",
     Kind.GAUGE,
     Of.INTAKE,
-    "Age of the record at the commit offset by its own timestamp; 0 where there is none.",
+    "Age of the record at the commit offset by its own timestamp; where there is none, the least age of a next record that is not read, "
+    "from the alarm's share of the retention on; else 0.",
     ("partition",),
 )
 PARTITION_FINAL_DISTANCE = Instrument(

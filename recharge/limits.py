@@ -295,8 +295,8 @@ FINAL_DISTANCE_MAX = 100_000
 record that blocks the commit offset for long; at the bound the partition is not read."""
 
 RETENTION_ALARM_SHARE = 0.5
-"""At this share of the topic's retention.ms the age of the record at the commit offset becomes an alarm: Kafka is about to delete
-records that were not carried out."""
+"""At this share of the topic's retention.ms the age of the record at the commit offset, or of the next one where none is read, becomes an
+alarm: Kafka is about to delete records that were not carried out."""
 
 RETENTION_CHECK_INTERVAL_S = 60.0
 """How often that is looked at. Retention is counted in hours, and Kafka looks itself every five minutes."""

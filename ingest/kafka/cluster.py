@@ -191,20 +191,46 @@ class Cluster:
 
     async def _offsets(self, partitions: Collection[int], timestamp_ms: int) -> dict[int, int]:
         """What Kafka knows by a time; those below zero mean its edges."""
+        leaders = await self.leaders(self._settings.topic)
+        async with self._calling_for_offsets():
+            return {number: await self._offset(leaders, number, timestamp_ms) for number in partitions}
+
+    async def offsets_of_each(
+        self, partitions: Collection[int], timestamp_ms: int
+    ) -> dict[int, int | words.KafkaProblem]:
+        """As `offsets` and `offsets_since` (one below zero: none does), each partition by itself: one that nobody leads keeps no other
+        waiting, and gets the problem for its offset.
+
+        Raises:
+            KafkaProblem: no broker answers, or a fatal one of any partition.
+        """
+        leaders = await self.leaders(self._settings.topic)
+
+        async def of_one(number: int) -> int | words.KafkaProblem:
+            try:
+                async with self._calling_for_offsets():
+                    return await self._offset(leaders, number, timestamp_ms)
+            except words.KafkaProblem as problem:
+                if problem.fatal:
+                    raise
+                return problem
+
+        numbers = sorted(partitions)
+        return dict(zip(numbers, await asyncio.gather(*map(of_one, numbers)), strict=True))
+
+    async def _offset(self, leaders: Mapping[int, int], partition: int, timestamp_ms: int) -> int:
         topic = self._settings.topic
-        leaders = await self.leaders(topic)
-        found: dict[int, int] = {}
-        async with self._calling("asking for the topic's offsets", "Describe", f"topic {topic!r}"):
-            for partition in partitions:
-                if partition not in leaders:
-                    raise errors.UnknownTopicOrPartitionError(f"partition {partition}")
-                # Under read_committed the end is that of the last decided transaction.
-                request = OffsetRequest(-1, _READ_COMMITTED, [(topic, [(partition, timestamp_ms)])])
-                response = await self._client.send(leaders[partition], request)
-                ((_, ((_, error_code, _, offset),)),) = response.topics
-                _raise_for(error_code, topic)
-                found[partition] = offset
-        return found
+        if partition not in leaders:
+            raise errors.UnknownTopicOrPartitionError(f"partition {partition}")
+        # Under read_committed the end is that of the last decided transaction.
+        request = OffsetRequest(-1, _READ_COMMITTED, [(topic, [(partition, timestamp_ms)])])
+        response = await self._client.send(leaders[partition], request)
+        ((_, ((_, error_code, _, offset),)),) = response.topics
+        _raise_for(error_code, topic)
+        return int(offset)
+
+    def _calling_for_offsets(self) -> AbstractAsyncContextManager[None]:
+        return self._calling("asking for the topic's offsets", "Describe", f"topic {self._settings.topic!r}")
 
     async def _ask(self, request: object) -> Any:  # noqa: ANN401  # aiokafka's answers have no types
         return await self._client.send(self._client.get_random_node(), request)

@@ -1,12 +1,15 @@
 """How every client reaches the cluster: arguments, deadlines, and errors in plain words."""
 
 import asyncio
+import math
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import errors
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import create_conn
 from aiokafka.helpers import create_ssl_context
 
@@ -61,6 +64,24 @@ def client_arguments(settings: KafkaSettings) -> dict[str, Any]:
         arguments["sasl_plain_username"] = settings.sasl_username
         arguments["sasl_plain_password"] = settings.sasl_password.get_secret_value() if settings.sasl_password else None
     return arguments
+
+
+def without_haste(client: AIOKafkaClient) -> None:
+    """Let a client that is fetching or producing ask for metadata again no sooner than the backoff after the last answer.
+
+    While a partition has no leader, aiokafka's fetcher and its sender ask again as soon as they are answered: 900 times a second.
+    """
+    update, answered_s = client._metadata_update, -math.inf  # noqa: SLF001  # no setting does it
+
+    async def update_in_time(cluster: object, topics: object) -> bool:
+        nonlocal answered_s
+        await asyncio.sleep(max(0.0, answered_s + _RETRY_BACKOFF_S - time.monotonic()))
+        try:
+            return bool(await update(cluster, topics))
+        finally:
+            answered_s = time.monotonic()
+
+    client._metadata_update = update_in_time  # noqa: SLF001
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:

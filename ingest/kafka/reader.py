@@ -11,7 +11,7 @@ from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
 from ingest import kafka_words as words
-from ingest.kafka.connection import calling, client_arguments, closed_in_time, milliseconds
+from ingest.kafka.connection import calling, client_arguments, closed_in_time, milliseconds, without_haste
 from recharge import limits
 from recharge.settings import KafkaSettings
 
@@ -87,6 +87,7 @@ class RecordReader:
             max_partition_fetch_bytes=limits.FETCH_BYTES_MAX,
             exclude_internal_topics=True,
         )
+        without_haste(self._consumer._client)  # noqa: SLF001  # it offers no other way to it
 
     def _at(self, partition: int) -> TopicPartition:
         return TopicPartition(self._settings.topic, partition)

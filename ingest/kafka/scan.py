@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
 from ingest import kafka_words as words
 from ingest.kafka.cluster import Cluster, Edge
-from ingest.kafka.connection import calling, client_arguments, closed_in_time, milliseconds
+from ingest.kafka.connection import calling, client_arguments, closed_in_time, milliseconds, without_haste
 from ingest.kafka.reader import KafkaRecord, as_kafka_record, unreadable
 from recharge import limits
 from recharge.settings import KafkaSettings
@@ -60,6 +60,7 @@ class TopicScan:
             fetch_max_bytes=limits.BUFFERED_BYTES_MAX,
             max_partition_fetch_bytes=limits.FETCH_BYTES_MAX,
         )
+        without_haste(self._consumer._client)  # noqa: SLF001  # it offers no other way to it
 
     async def __aenter__(self) -> Self:
         """Read where each partition begins and ends.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaProducer, errors
 
 from ingest import kafka_words as words
-from ingest.kafka.connection import calling, client_arguments, closed_in_time
+from ingest.kafka.connection import calling, client_arguments, closed_in_time, without_haste
 from recharge import limits
 from recharge.settings import KafkaSettings
 
@@ -37,6 +37,7 @@ class RecordWriter:
             linger_ms=0,
             compression_type=None,
         )
+        without_haste(self._producer.client)
 
     async def start(self) -> None:
         """Connect.

@@ -11,21 +11,19 @@ from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from ingest import intake_record
 from operations.audit.facts import NEVER_STARTED, Workflow
 from operations.audit.spool import RunLine
 from operations.runs import newest_run
 from recharge import limits
 from recharge.contract import (
     MEMO_FINGERPRINT,
-    MEMO_INTAKE_FIRST_OFFSETS,
     STATUS,
     TOPIC,
     WORKFLOW_TYPE,
     Position,
-    intake_workflow_id,
 )
 
-_RPC_TIMEOUT = timedelta(seconds=limits.RPC_TIMEOUT_S)
 _PAGE_TIMEOUT = timedelta(seconds=limits.AUDIT_PAGE_TIMEOUT_S)
 _PREFIX = "WORKFLOW_EXECUTION_STATUS_"
 _POSITION = re.compile(r"(?P<partition>[0-9]{1,10}):(?P<offset>[0-9]{1,18})")
@@ -55,14 +53,13 @@ class TemporalBook:
 
     async def first_offsets(self) -> dict[int, int]:
         """Where the intake of the topic began under `latest`, as its own workflow records it; empty where it began at the start."""
-        handle = self._client.get_workflow_handle(intake_workflow_id(self._source, self._topic))
         try:
-            memo = await (await handle.describe(rpc_timeout=_RPC_TIMEOUT)).memo()
+            begun = await intake_record.read(self._client, self._source, self._topic)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return {}
             raise
-        return {int(partition): int(offset) for partition, offset in memo.get(MEMO_INTAKE_FIRST_OFFSETS, {}).items()}
+        return dict(begun.first_offsets)
 
     async def _list(self, query: str) -> AsyncIterator[list[RunLine]]:
         # The SDK's own list has no word for a paused workflow and raises, so the pages are read as they come.

@@ -121,9 +121,11 @@ async def _delete(corner: Corner, partition: int, offset: int) -> None:
     )
 
 
-@pytest.mark.parametrize("wish", ["wait", "succeeded"])
+@pytest.mark.parametrize(
+    ("wish", "is_paused"), [("wait", False), ("succeeded", False), ("wait", True)], ids=["open", "final", "paused"]
+)
 async def test_another_record_at_the_same_position_stops_its_partition_alone(
-    make_corner: CornerMaker, wish: str
+    make_corner: CornerMaker, wish: str, *, is_paused: bool
 ) -> None:
     corner = await make_corner(2)
     foreign = record(corner.site.source, 1, value(test=wish, amount="99"), topic=corner.site.topic)
@@ -132,6 +134,8 @@ async def test_another_record_at_the_same_position_stops_its_partition_alone(
     await wait_until(
         lambda: some_started(corner, 1), FINAL_TIMEOUT_S, "the foreign workflow has started", interval_s=0.1
     )
+    if is_paused:
+        await corner.pause_in_temporal(foreign.workflow_id)
     await corner.produce(0, ["succeeded"] * 3)
     await corner.produce(1, ["succeeded"] * 3)
     with structlog.testing.capture_logs() as logs:
@@ -145,6 +149,8 @@ async def test_another_record_at_the_same_position_stops_its_partition_alone(
     assert stopped["workflow_id"] == foreign.workflow_id
     assert foreign.fingerprint in stopped["problem"]
     assert "RECHARGE_KAFKA__SOURCE" in stopped["problem"]
+    if is_paused:
+        await corner.unpause_in_temporal(foreign.workflow_id)
     if wish == "wait":
         await corner.finish(0, 1)
     assert (await waiting).fingerprint == foreign.fingerprint

@@ -4,24 +4,30 @@ One broker is there, and a second one where a group's coordinator has somewhere 
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 import structlog.testing
+from aiokafka.client import AIOKafkaClient
 from temporalio.client import Client
 
 from activities.migrations import migrate
+from app.logging import mask_text
 from app.temporal import register_search_attributes
 from devstack.kafka_joining import OFFSETS_TOPIC, JoiningBroker
 from devstack.processes import ManagedProcess, wait_until
 from devstack.server import ManagedServer
 from devstack.stack import Devstack
+from ingest.kafka import Cluster
+from ingest.kafka_words import KafkaProblem
 from ingest.outage import backoff_s
+from operations import switch
+from operations.telling import Discretion
 from recharge import limits
 from tests.integration.conftest import CornerMaker
 from tests.support.command import ask
@@ -40,6 +46,7 @@ WORK = (
     "partition given away",
 )
 """What an intake logs as long as all is well."""
+DISCRETION = Discretion(mask=mask_text)
 RECORDS = 25
 """Records of each partition; each takes a tenth of a second."""
 
@@ -170,6 +177,54 @@ async def test_a_group_whose_coordinator_moves_to_another_broker_and_back_goes_o
     assert not [line for line in log_lines(process) if line["level"] == "error" and line.get("logger") != "aiokafka"]
 
 
+@pytest.mark.long  # a second broker takes half a minute
+async def test_a_partition_that_nobody_leads_keeps_no_other_one_waiting_and_its_leader_is_asked_for_without_haste(
+    make_corner: CornerMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_s: list[float] = []
+    ask_brokers = AIOKafkaClient._metadata_update
+
+    async def counted(client: AIOKafkaClient, *arguments: object) -> bool:
+        asked_s.append(time.monotonic())
+        return bool(await ask_brokers(client, *arguments))
+
+    corner = await make_corner(2)
+    for partition in (0, 1):
+        await corner.produce(partition, ["succeeded"] * 3)
+    second = JoiningBroker(tmp_path / "kafka-2", corner.stack.kafka)
+    try:
+        await second.start()
+        await second.lead(corner.site.topic, [1])
+        await second.process.kill_and_wait()
+        async with Cluster(corner.settings().kafka) as cluster:
+
+            async def is_without_leader() -> bool:
+                with contextlib.suppress(KafkaProblem):  # it may be the killed one that is asked
+                    return (await cluster.leaders(corner.site.topic))[1] < 0
+                return False
+
+            await wait_until(is_without_leader, FINAL_TIMEOUT_S, "nobody leads the partition", interval_s=0.2)
+        # Nothing was committed for either of them. A fetch that waits at the broker would slow the asking down, and while the intake is
+        # paused there is none.
+        await switch.pause(corner.client, corner.site.source, by="ann", note="first", discretion=DISCRETION)
+        monkeypatch.setattr(AIOKafkaClient, "_metadata_update", counted)
+        with structlog.testing.capture_logs() as logs:
+            async with corner.intake():
+                await wait_until(lambda: logged(logs, "partition assigned"), FINAL_TIMEOUT_S, "the other one is set up")
+                began_s, before = time.monotonic(), len(asked_s)
+                await wait_until(lambda: len(asked_s) > before + 20, FINAL_TIMEOUT_S, "the leader is asked for")
+                assert time.monotonic() - began_s > 1.5  # ten times a second
+                await switch.resume(corner.client, corner.site.source, by="ann", note="on", discretion=DISCRETION)
+                await corner.until_committed({0: 3})
+                await second.start()
+                await corner.until_committed({0: 3, 1: 3})
+        assert len(logged(logs, "Kafka does not say")) == len(logged(logs, "Kafka says again")) == 1
+        await second.give_back(corner.site.topic, [1])
+    finally:
+        await second.stop()
+        second.release()
+
+
 async def test_a_stop_while_the_broker_is_frozen_ends_in_good_order_within_its_limit(corner: Corner) -> None:
     await corner.produce(0, ["wait", "succeeded"])
     # With a stable name its successor goes on at once, although it could not say goodbye.
@@ -275,7 +330,7 @@ async def test_an_intake_that_starts_before_its_servers_waits_for_them_tells_of_
 # --- What a probe sees ------------------------------------------------------------------------------------------------
 
 
-@contextmanager
+@contextlib.contextmanager
 def frozen(*servers: ManagedServer) -> Iterator[None]:
     """Freeze servers while the body runs."""
     for server in servers:

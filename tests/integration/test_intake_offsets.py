@@ -15,9 +15,11 @@ from temporalio.client import WorkflowExecutionStatus
 
 from devstack.processes import ManagedProcess, wait_until
 from ingest import partition as ingest_partition
+from ingest import pause
 from ingest.commit_metadata import CompletedRange, decode, encode
 from ingest.kafka import Cluster, RecordReader
 from ingest.kafka_words import InstanceTaken
+from operations.audit.temporal import TemporalBook
 from recharge import limits
 from recharge.contract import Position, intake_workflow_id
 from tests.integration.conftest import CornerMaker
@@ -251,6 +253,18 @@ async def test_a_group_that_lost_its_offsets_begins_where_it_began_and_attaches(
     assert not logged(logs, "record started")
 
 
+async def test_where_the_intake_began_is_known_although_somebody_paused_the_workflow_that_records_it(
+    latest: Corner,
+) -> None:
+    await latest.pause_in_temporal(intake_workflow_id(latest.site.source, latest.site.topic))
+    await lose_the_groups_offsets(latest)
+    async with latest.intake(LATEST):
+        await latest.until_committed({0: 4, 1: 2})
+    assert await started(latest) == {(0, 3)}
+    book = TemporalBook(latest.client, latest.site.source, latest.site.topic)
+    assert await book.first_offsets() == {0: 3, 1: 2}
+
+
 async def test_a_group_that_lost_its_offsets_under_earliest_begins_again_with_a_warning(corner: Corner) -> None:
     await corner.produce(0, ["succeeded"] * 3)
     with structlog.testing.capture_logs() as logs:
@@ -304,13 +318,18 @@ async def test_first_offsets_are_not_committed_over_those_of_a_group_with_member
 # --- Retention --------------------------------------------------------------------------------------------------------
 
 
+async def keep_for_four_seconds(corner: Corner) -> None:
+    """Kafka looks once in five minutes for what it may delete, so nothing is."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, corner.site.topic, {"retention.ms": "4000"})
+    async with corner.kafka_admin() as admin:
+        await admin.alter_configs([resource])
+
+
 async def test_a_record_that_blocks_for_half_of_the_retention_is_an_alarm_until_it_is_final(
     corner: Corner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "RETENTION_CHECK_INTERVAL_S", 0.2)
-    resource = ConfigResource(ConfigResourceType.TOPIC, corner.site.topic, {"retention.ms": "4000"})
-    async with corner.kafka_admin() as admin:
-        await admin.alter_configs([resource])
+    await keep_for_four_seconds(corner)
     await corner.produce(0, ["wait"])
     with structlog.testing.capture_logs() as logs:
         async with corner.intake():
@@ -321,6 +340,34 @@ async def test_a_record_that_blocks_for_half_of_the_retention_is_an_alarm_until_
     assert alarm["workflow_id"] == corner.workflow_id(0, 0)
     assert alarm["log_level"] == "error"
     assert (alarm["age_s"], alarm["retention_s"]) == (pytest.approx(2, abs=1.5), 4)
+
+
+async def test_a_record_that_a_paused_intake_leaves_unread_for_half_of_the_retention_is_an_alarm_until_it_is_resumed(
+    make_corner: CornerMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RETENTION_CHECK_INTERVAL_S", 0.2)
+    monkeypatch.setattr(limits, "PAUSE_POLL_S", 0.2)
+    corner = await make_corner(2)
+    await keep_for_four_seconds(corner)
+    await corner.produce(0, ["succeeded"])
+    async with corner.intake():
+        await corner.until_committed({0: 1})
+    # A poll that has begun when an intake is paused still reads, so it is paused before it begins.
+    await pause.begin(corner.client, corner.site.source, by="ann", note="maintenance")
+    await corner.produce(0, ["succeeded"] * 2)
+    with structlog.testing.capture_logs() as logs:
+        async with corner.intake():
+            await wait_until(lambda: logged(logs, "Kafka will delete"), FINAL_TIMEOUT_S, "the alarm is raised")
+            paused = await pause.read(corner.client, corner.site.source)
+            assert paused is not None
+            await pause.end(corner.client, corner.site.source, paused, by="ann", note="it is over")
+            await wait_until(lambda: logged(logs, "Kafka's retention is far"), FINAL_TIMEOUT_S, "the alarm is over")
+            await corner.until_committed({0: 3})
+    # While they are carried out, each of them may be told as one that blocks.
+    alarm, *others = logged(logs, "Kafka will delete")
+    assert not [other for other in others if "unread_from" in other]
+    assert (alarm["partition"], alarm["unread_from"], alarm["why"]) == (0, 1, "somebody paused the intake")
+    assert (alarm["log_level"], alarm["age_s_at_least"], alarm["retention_s"]) == ("error", 2, 4)
 
 
 # --- One group instance id, two processes -----------------------------------------------------------------------------

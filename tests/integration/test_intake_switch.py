@@ -88,6 +88,10 @@ async def test_paused_what_was_started_goes_on_nothing_new_starts_and_the_order_
             await some_looks(looks)
             assert not logged(logs, "record started")
             assert len(logged(logs, "intake is paused")) == 1
+            # Who pauses the switch itself in Temporal, leaves it thrown.
+            await corner.pause_in_temporal(contract.pause_workflow_id(corner.site.source))
+            await some_looks(looks)
+            assert not logged(logs, "intake goes on")
             await switch.resume(corner.client, corner.site.source, by="bob", note="it is over", discretion=DISCRETION)
             await corner.until_drained()
     assert logged(logs, "intake goes on")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError
+from temporalio.api.workflowservice.v1 import PauseWorkflowExecutionRequest, UnpauseWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
 from app.environment import IngestEnvironment, load
@@ -110,6 +112,20 @@ class Corner:
     async def finish(self, partition: int, offset: int, state: str = "succeeded") -> None:
         """End a waiting workflow in this state."""
         await self.client.get_workflow_handle(self.workflow_id(partition, offset)).signal("finish", state)
+
+    async def pause_in_temporal(self, workflow_id: str) -> None:
+        """Pause one workflow, as the Web UI's button does. The intake's own switch is something else."""
+        request = PauseWorkflowExecutionRequest(
+            namespace=self.client.namespace, workflow_id=workflow_id, request_id=str(uuid.uuid4()), reason="by a test"
+        )
+        await self.client.workflow_service.pause_workflow_execution(request)
+
+    async def unpause_in_temporal(self, workflow_id: str) -> None:
+        """Let a workflow go on that was paused so."""
+        request = UnpauseWorkflowExecutionRequest(
+            namespace=self.client.namespace, workflow_id=workflow_id, request_id=str(uuid.uuid4()), reason="by a test"
+        )
+        await self.client.workflow_service.unpause_workflow_execution(request)
 
     async def runs(self) -> list[WorkflowExecution]:
         """Every run of this site's workflows, from visibility, which may lag a moment behind."""

@@ -11,7 +11,7 @@ from ingest.assignment import Assignment
 from ingest.commit_metadata import CompletedRange, encode
 from ingest.commit_offset import Commit
 from ingest.kafka import Cluster, Edge, KafkaRecord, RecordReader
-from ingest.kafka_words import unreachable
+from ingest.kafka_words import KafkaProblem, unreachable
 from ingest.partition import AssignedPartition
 from recharge import limits
 from recharge.contract import Ordering, Position
@@ -24,6 +24,7 @@ KAFKA = KafkaSettings.model_validate(
 )
 INGEST = IngestSettings.model_validate({"ordering": Ordering.NONE})
 OURS = frozenset({0})
+NOT_LED = unreachable("127.0.0.1:1", "NodeNotReadyError")
 
 
 class Answering(Cluster):
@@ -42,8 +43,8 @@ class Answering(Cluster):
             raise unreachable("127.0.0.1:1", "as the test wants")
         return dict.fromkeys(partitions, (self.offset, ""))
 
-    async def offsets(self, partitions: Collection[int], edge: Edge) -> dict[int, int]:
-        raise AssertionError(f"nobody needs the {edge.name.lower()} of {partitions}")
+    async def offsets_of_each(self, partitions: Collection[int], timestamp_ms: int) -> dict[int, int | KafkaProblem]:
+        raise AssertionError(f"nobody needs the {Edge(timestamp_ms).name.lower()} of {partitions}")
 
 
 class Seeking(RecordReader):
@@ -171,14 +172,12 @@ class PartlyLed(Answering):
         places = {number: Position(KAFKA.source, KAFKA.topic, number, self.offset) for number in partitions}
         return {number: (self.offset, encode(place, ranges)) for number, place in places.items()}
 
-    async def offsets(self, partitions: Collection[int], edge: Edge) -> dict[int, int]:
-        assert edge is Edge.END
-        if 1 in partitions:
-            raise unreachable("127.0.0.1:1", "NodeNotReadyError")
-        return dict.fromkeys(partitions, 20)
+    async def offsets_of_each(self, partitions: Collection[int], timestamp_ms: int) -> dict[int, int | KafkaProblem]:
+        assert timestamp_ms == Edge.END
+        return {number: NOT_LED if number == 1 else 20 for number in partitions}
 
 
-async def test_a_partition_that_nobody_leads_keeps_no_other_one_waiting(
+async def test_a_partition_that_nobody_leads_begins_without_its_ranges_and_keeps_no_other_one_waiting(
     reader: Seeking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "START_RETRY_FIRST_S", 0.01)
@@ -187,7 +186,45 @@ async def test_a_partition_that_nobody_leads_keeps_no_other_one_waiting(
     async with asyncio.timeout(5):
         with structlog.testing.capture_logs() as logs:
             await assignment.set_up(reader, numbers, assignment.change(numbers))
-    assert sorted(reader.sought) == [(0, 10), (1, 10), (2, 10)]
+    # The others did not wait for it.
+    assert reader.sought == [(0, 10), (2, 10), (1, 10)]
     found = {partition.number: partition.progress.completed_ranges() for partition in assignment}
     assert found == {0: [CompletedRange(12, 14, 1)], 1: [], 2: [CompletedRange(12, 14, 1)]}
     assert [line["partition"] for line in logged(logs, "the end of a partition is not known")] == [1]
+
+
+class PartlyBegun(Answering):
+    """Nothing is committed for partitions 1 and 2, and nobody leads partition 1 for a while."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.asked = 0
+        self.is_led = False
+
+    async def committed(self, partitions: Collection[int]) -> dict[int, tuple[int, str]]:
+        return {0: (self.offset, "")} if 0 in partitions else {}
+
+    async def offsets_of_each(self, partitions: Collection[int], timestamp_ms: int) -> dict[int, int | KafkaProblem]:
+        assert timestamp_ms == Edge.EARLIEST
+        self.asked += 1
+        return {number: NOT_LED if number == 1 and not self.is_led else 5 for number in partitions}
+
+
+async def test_a_partition_with_neither_a_commit_nor_a_leader_keeps_no_other_one_waiting_and_begins_when_it_is_led(
+    reader: Seeking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "START_RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(limits, "START_RETRY_MAX_S", 0.02)
+    cluster = PartlyBegun()
+    assignment = Assignment(KAFKA, INGEST, cluster, {1: 7})
+    numbers = frozenset({0, 1, 2})
+    with structlog.testing.capture_logs() as logs:
+        setting_up = asyncio.create_task(assignment.set_up(reader, numbers, assignment.change(numbers)))
+        await wait_until(lambda: cluster.asked > 5, 5, "it is asked for again", interval_s=0.01)
+        assert reader.sought == [(0, 10), (2, 5)]
+        assert "where partition 1 begins is not known yet" in str(assignment.problem)
+        cluster.is_led = True
+        await asyncio.wait_for(setting_up, 5)
+    assert reader.sought == [(0, 10), (2, 5), (1, 7)]
+    assert assignment.problem is None
+    assert len(logged(logs, "Kafka does not say")) == len(logged(logs, "Kafka says again")) == 1
