@@ -17,7 +17,6 @@ from aiokafka.client import AIOKafkaClient
 from temporalio.client import Client
 
 from activities.migrations import migrate
-from app.logging import mask_text
 from app.temporal import register_search_attributes
 from devstack.kafka_joining import OFFSETS_TOPIC, JoiningBroker
 from devstack.processes import ManagedProcess, wait_until
@@ -29,6 +28,7 @@ from ingest.outage import backoff_s
 from operations import switch
 from operations.telling import Discretion
 from recharge import limits
+from recharge.privacy import mask_text
 from tests.integration.conftest import CornerMaker
 from tests.support.command import ask
 from tests.support.http import Ports, get, listening, metrics, problems, until_problems, until_ready
