@@ -240,7 +240,7 @@ async def test_records_that_retention_takes_from_under_a_running_intake_stop_the
             await corner.until_status(1, 2, WorkflowExecutionStatus.COMPLETED)
     (stopped,) = logged(logs, "partition stands still")
     assert stopped["partition"] == 0
-    assert "holds 7 to 8" in stopped["out_of_range"]
+    assert "holds offsets 7 to 8" in stopped["out_of_range"]
     assert not [line for line in logged(logs, "record started") if line["offset"] == 7], "nothing is passed over"
     assert (await corner.committed()).get(0, 0) < 7
 
