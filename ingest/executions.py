@@ -55,19 +55,25 @@ async def described(client: Client, workflow_id: str, run_id: str | None = None)
     )
     answer = await client.workflow_service.describe_workflow_execution(request, retry=True, timeout=_RPC_TIMEOUT)
     info = answer.workflow_execution_info
-    status = _word(info.status)
+    status = status_word(info.status)
     return Execution(
         info.execution.run_id,
         status,
-        status not in _CLOSED,
+        is_open(status),
         info.start_time.ToDatetime(UTC),
         dict(info.memo.fields),
         client,
     )
 
 
-def _word(status: WorkflowExecutionStatus.ValueType) -> str:
+def status_word(status: WorkflowExecutionStatus.ValueType) -> str:
+    """Temporal's own word for a run's status, in lower case; its number where only a newer server knows the word."""
     try:
         return WorkflowExecutionStatus.Name(status).removeprefix(_PREFIX).lower()
     except ValueError:
         return f"in state {int(status)}"
+
+
+def is_open(status: str) -> bool:
+    """Tell whether a run of this status goes on, as one that somebody paused does."""
+    return status not in _CLOSED

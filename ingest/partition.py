@@ -32,6 +32,11 @@ class OpenRecord:
     read_at_s: float = field(default_factory=time.monotonic)
     """When it was read, by the monotonic clock."""
 
+    @property
+    def age_s(self) -> float:
+        """Its age by its own timestamp, which is what Kafka's retention goes by."""
+        return max(0.0, time.time() - self.kafka.timestamp_ms / 1000)
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -250,7 +255,7 @@ class AssignedPartition:
             progress.open_count,
             progress.final_distance,
             self.blocked_s,
-            unread_s if blocking is None else max(0.0, time.time() - blocking.kafka.timestamp_ms / 1000),
+            unread_s if blocking is None else blocking.age_s,
             self._stopped,
         )
 

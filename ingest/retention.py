@@ -83,7 +83,7 @@ class RetentionWatch:
             del self._alarmed[number]
         for partition in partitions.values():
             blocking = partition.blocking
-            if blocking is not None and self.retention_s is not None and _age_s(blocking) > self._alarm_s:
+            if blocking is not None and self.retention_s is not None and blocking.age_s > self._alarm_s:
                 self._blocked_by(blocking)
             elif partition.number in unread:
                 self._unread(partition)
@@ -133,7 +133,7 @@ class RetentionWatch:
                 "retention.ms",
                 partition=number,
                 **near,
-                age_s=round(_age_s(blocking)),
+                age_s=round(blocking.age_s),
                 retention_s=round(self.retention_s or 0),
             )
 
@@ -168,7 +168,3 @@ class RetentionWatch:
                 return "nothing is read from the partition"
             case never:
                 assert_never(never)
-
-
-def _age_s(record: OpenRecord) -> float:
-    return time.time() - record.kafka.timestamp_ms / 1000

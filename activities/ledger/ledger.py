@@ -30,7 +30,7 @@ from recharge.sending import Facts, KeyRules, judge
 
 log = structlog.get_logger(__name__)
 
-NEVER_LEFT = Answer(Outcome.NOT_SENT, "not sent: the ledger went away while the attempt was opened")
+_NEVER_LEFT = Answer(Outcome.NOT_SENT, "not sent: the ledger went away while the attempt was opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Ledger(LedgerEngine):
 
         standing = await self.transact(work)
         for attempt in standing:
-            await self.close_attempt(record, attempt.token, NEVER_LEFT)
+            await self.close_attempt(record, attempt.token, _NEVER_LEFT)
         return [attempt.facts.number for attempt in standing]
 
     async def lookup_facts(self, record: RecordInput) -> LookupFacts:
@@ -227,7 +227,7 @@ class Ledger(LedgerEngine):
                 known = await known_of(connection, record)
             elif State(known.row["state"]) not in FINAL_STATES and lookup_rows.is_newest(attempt, rows):
                 counts = not acknowledged and lookup_rows.counts(rows, rules, asked_at)
-                await lookup_rows.pass_verdict(connection, record.workflow_id, rows, reading, counts=counts)
+                await lookup_rows.pass_verdict(connection, record.workflow_id, rows, reading.answer, counts=counts)
                 known = await known_of(connection, record)
             return judge(await read_facts(connection, record, known), self._keys)
 

@@ -81,37 +81,39 @@ async def take_charge(
 ) -> None:
     """Take the look-up's word that the record was carried out, which holds for its reference and so for all of its attempts.
 
-    It stops every further sending, whatever was decided or sent since the question was asked. Where there is no attempt that it could
-    judge, it stands beside the one that was asked about, with an alarm: another word had been taken for the truth.
+    It stops every further sending, whatever was decided or sent since the question was asked. It judges the attempts that wait, and
+    replaces a verdict on the newest one, as a late answer does. Where there is none to judge, it stands beside the one that was asked
+    about, with an alarm: another word had been taken for the truth.
     """
     rows, state = known.attempts, State(known.row["state"])
-    if state not in FINAL_STATES and (rows[-1].facts.is_doubtful or any(row.facts.waits for row in rows)):
-        await pass_verdict(connection, record.workflow_id, rows, reading, counts=False)
+    judged = [row for row in rows if row.facts.waits or (row is rows[-1] and row.facts.is_doubtful)]
+    if judged and state not in FINAL_STATES:
+        for row in judged:
+            await judge_attempt(
+                connection, record.workflow_id, row, Verdict.CHARGED, LOOKUP_VERDICT, reading.provider_reference
+            )
     elif state is not State.SUCCEEDED and not any(row.facts.was_charged_by_the_provider for row in rows):
         await keep_beside(connection, record, asked_about, Outcome.CHARGED)
         alarm(record, asked_about, Outcome.CHARGED, state, reading.said)
 
 
 async def pass_verdict(
-    connection: LedgerConnection, workflow_id: str, rows: Sequence[AttemptRow], reading: LookupReading, *, counts: bool
+    connection: LedgerConnection, workflow_id: str, rows: Sequence[AttemptRow], answer: LookupAnswer, *, counts: bool
 ) -> None:
-    """Judge the attempts that wait by what the look-up said; an open one is given up as unknown in the same transaction.
+    """Judge the attempts that wait by a look-up that tells of no charge; an open one is given up as unknown in the same transaction.
 
     They share one reference, so one word speaks of all of them. `counts` tells whether 'not found' is a verdict. 'refused' passes
-    none: the record becomes final by the look-up's row itself. A 'charged' that comes while a person says *not charged* replaces that
-    word, as a late answer does: else the record would be sent again, although it is known here that it was carried out.
+    none: the record becomes final by the look-up's row itself.
     """
-    verdict = None
-    if reading.answer is LookupAnswer.CHARGED:
-        verdict = Verdict.CHARGED
-    elif reading.answer is LookupAnswer.NOT_FOUND and counts:
+    if answer is LookupAnswer.NOT_FOUND and counts:
         verdict = Verdict.NOT_CHARGED
-    elif reading.answer is not LookupAnswer.REFUSED:
+    elif answer is LookupAnswer.REFUSED:
+        verdict = None
+    else:
         return
     for row in rows:
-        is_overruled = row is rows[-1] and verdict is Verdict.CHARGED and row.facts.is_doubtful
-        if row.facts.waits or is_overruled:
-            await judge_attempt(connection, workflow_id, row, verdict, LOOKUP_VERDICT, reading.provider_reference)
+        if row.facts.waits:
+            await judge_attempt(connection, workflow_id, row, verdict, LOOKUP_VERDICT, None)
 
 
 async def judge_attempt(

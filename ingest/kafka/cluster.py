@@ -191,9 +191,12 @@ class Cluster:
 
     async def _offsets(self, partitions: Collection[int], timestamp_ms: int) -> dict[int, int]:
         """What Kafka knows by a time; those below zero mean its edges."""
-        leaders = await self.leaders(self._settings.topic)
-        async with self._calling_for_offsets():
-            return {number: await self._offset(leaders, number, timestamp_ms) for number in partitions}
+        found: dict[int, int] = {}
+        for number, said in (await self.offsets_of_each(partitions, timestamp_ms)).items():
+            if isinstance(said, words.KafkaProblem):
+                raise said
+            found[number] = said
+        return found
 
     async def offsets_of_each(
         self, partitions: Collection[int], timestamp_ms: int
@@ -208,15 +211,19 @@ class Cluster:
 
         async def of_one(number: int) -> int | words.KafkaProblem:
             try:
-                async with self._calling_for_offsets():
+                async with self._calling(
+                    "asking for the topic's offsets", "Describe", f"topic {self._settings.topic!r}"
+                ):
                     return await self._offset(leaders, number, timestamp_ms)
             except words.KafkaProblem as problem:
-                if problem.fatal:
-                    raise
                 return problem
 
         numbers = sorted(partitions)
-        return dict(zip(numbers, await asyncio.gather(*map(of_one, numbers)), strict=True))
+        found = dict(zip(numbers, await asyncio.gather(*map(of_one, numbers)), strict=True))
+        for said in found.values():
+            if isinstance(said, words.KafkaProblem) and said.fatal:
+                raise said
+        return found
 
     async def _offset(self, leaders: Mapping[int, int], partition: int, timestamp_ms: int) -> int:
         topic = self._settings.topic
@@ -228,9 +235,6 @@ class Cluster:
         ((_, ((_, error_code, _, offset),)),) = response.topics
         _raise_for(error_code, topic)
         return int(offset)
-
-    def _calling_for_offsets(self) -> AbstractAsyncContextManager[None]:
-        return self._calling("asking for the topic's offsets", "Describe", f"topic {self._settings.topic!r}")
 
     async def _ask(self, request: object) -> Any:  # noqa: ANN401  # aiokafka's answers have no types
         return await self._client.send(self._client.get_random_node(), request)

@@ -12,11 +12,11 @@ from operator import itemgetter
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from ingest.executions import is_open
 from operations.audit.facts import Charges, Letters, Workflow
 
 _CACHE_KIB = 4 * 1024
 _BATCH_ROWS = 5000
-_OPEN_STATUSES = frozenset({"running", "paused"})
 
 _TABLES = f"""
     PRAGMA journal_mode = OFF;
@@ -204,4 +204,4 @@ class Spool:
             SELECT record_offset, status, state, fingerprint FROM workflows WHERE partition_id = ? ORDER BY record_offset
         """
         for offset, status, state, fingerprint in self._database.execute(query, [partition]):
-            yield Workflow(offset, status, status in _OPEN_STATUSES, state, fingerprint)
+            yield Workflow(offset, status, is_open(status), state, fingerprint)

@@ -5,13 +5,13 @@ import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
-from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from ingest import intake_record
+from ingest.executions import status_word
 from operations.audit.facts import NEVER_STARTED, Workflow
 from operations.audit.spool import RunLine
 from operations.runs import newest_run
@@ -25,7 +25,6 @@ from recharge.contract import (
 )
 
 _PAGE_TIMEOUT = timedelta(seconds=limits.AUDIT_PAGE_TIMEOUT_S)
-_PREFIX = "WORKFLOW_EXECUTION_STATUS_"
 _POSITION = re.compile(r"(?P<partition>[0-9]{1,10}):(?P<offset>[0-9]{1,18})")
 
 
@@ -87,11 +86,10 @@ class TemporalBook:
         match = _POSITION.fullmatch(workflow_id.removeprefix(prefix))
         if not workflow_id.startswith(prefix) or match is None:
             return None
-        status = WorkflowExecutionStatus.Name(execution.status).removeprefix(_PREFIX).lower()
         return RunLine(
             int(match["partition"]),
             int(match["offset"]),
-            status,
+            status_word(execution.status),
             execution.start_time.ToNanoseconds(),
             _state(execution),
             await self._fingerprint(execution),

@@ -173,8 +173,16 @@ async def test_an_opening_that_was_committed_when_the_ledger_went_away_is_sent_w
     assert len(set(tokens)) == 1
 
 
-def refused_after_the_commit(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool = True) -> None:
-    """The ledger loses the reply to the first opening's COMMIT, and refuses us afterwards."""
+async def gave_up_opening(
+    site: Site,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    calls: CallsInFlight,
+    one: RecordInput,
+    *,
+    is_committed: bool = True,
+) -> Recharge:
+    """A worker whose first opening lost the reply to its COMMIT, and was given up since the ledger refused it afterwards."""
     opening, tries = ledger.open_attempt, itertools.count()
 
     async def without_its_reply(record: RecordInput, token: str, *, timeout_s: float) -> Opened | Finding:
@@ -185,16 +193,17 @@ def refused_after_the_commit(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, *,
         raise LedgerUnfit("the password was changed, as the test wants")
 
     monkeypatch.setattr(ledger, "open_attempt", without_its_reply)
+    sender = Recharge(ledger, provider_of(site), calls, timeout_s=TIMEOUT_S, local_calls_max=1)
+    with pytest.raises(ApplicationError, match="the password was changed"):
+        await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    return sender
 
 
 async def test_an_opening_that_is_given_up_after_its_commit_is_taken_back_and_leaves_no_doubt(
     stack: Devstack, site: Site, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, calls = record(site.source, 1), CallsInFlight()
-    refused_after_the_commit(ledger, monkeypatch)
-    sender = Recharge(ledger, provider_of(site), calls, timeout_s=TIMEOUT_S, local_calls_max=1)
-    with pytest.raises(ApplicationError, match="the password was changed"):
-        await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    await gave_up_opening(site, ledger, monkeypatch, calls, one)
     # Another worker, which knows nothing of it, finds a doubt, and waits for the ledger to say more.
     assert (await not_opened(ledger, one)).state is State.IN_DOUBT
 
@@ -212,10 +221,7 @@ async def test_an_opening_that_was_given_up_is_taken_back_before_the_same_worker
     stack: Devstack, site: Site, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, calls = record(site.source, 1), CallsInFlight()
-    refused_after_the_commit(ledger, monkeypatch)
-    sender = Recharge(ledger, provider_of(site), calls, timeout_s=TIMEOUT_S, local_calls_max=1)
-    with pytest.raises(ApplicationError, match="the password was changed"):
-        await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    sender = await gave_up_opening(site, ledger, monkeypatch, calls, one)
     finding = await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
     assert (finding.state, finding.attempts) == (State.SUCCEEDED, 2)
     await calls.drained()
@@ -250,10 +256,7 @@ async def test_an_opening_that_never_reached_the_ledger_leaves_nothing_to_take_b
     stack: Devstack, site: Site, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other, calls = record(site.source, 1), record(site.source, 2), CallsInFlight()
-    refused_after_the_commit(ledger, monkeypatch, is_committed=False)
-    sender = Recharge(ledger, provider_of(site), calls, timeout_s=TIMEOUT_S, local_calls_max=1)
-    with pytest.raises(ApplicationError, match="the password was changed"):
-        await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
+    sender = await gave_up_opening(site, ledger, monkeypatch, calls, one, is_committed=False)
     finding = await ActivityEnvironment().run(sender.recharge, RechargeTask(one, first=True))
     assert (finding.state, finding.attempts) == (State.SUCCEEDED, 1)
     assert await ledger.close_unsent(other, [token()]) == []
