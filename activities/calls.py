@@ -3,7 +3,12 @@
 import asyncio
 from collections.abc import Coroutine
 
+import structlog
+
+from activities.ledger import LedgerError
 from recharge.contract import Finding, RecordInput
+
+log = structlog.get_logger(__name__)
 
 
 class CallsInFlight:
@@ -37,8 +42,10 @@ class CallsInFlight:
 
     def _done(self, key: tuple[str, str], task: asyncio.Task[Finding]) -> None:
         del self._tasks[key]
-        if not task.cancelled():
-            task.exception()  # Read here, since a caller that was cancelled will not; the call has logged what went wrong.
+        # Read here, since a caller that was cancelled will not.
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, LedgerError):
+            log.error("a call failed in a way that nobody foresaw", workflow_id=key[0], exc_info=error)
 
     def beside(self, work: Coroutine[object, object, None]) -> None:
         """Run what no call waits for; it ends with the last call where it has not ended before."""

@@ -1,6 +1,7 @@
 """When a call may leave: only after the ledger opened an attempt for it, once for each attempt, and not after its deadline."""
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Callable
@@ -12,7 +13,15 @@ from temporalio import activity
 from activities.calls import CallsInFlight
 from activities.failures import backoff_s, from_ledger, not_answered, retry_delay_s
 from activities.heartbeats import heartbeats
-from activities.ledger import Ledger, LedgerError, LedgerUnavailable, LedgerUnfit, Opened
+from activities.ledger import (
+    FingerprintMismatch,
+    Ledger,
+    LedgerContradiction,
+    LedgerError,
+    LedgerUnavailable,
+    LedgerUnfit,
+    Opened,
+)
 from activities.profile import Answer, Call
 from activities.provider import Provider, boottime_s
 from activities.record_result import tell_final
@@ -119,7 +128,10 @@ class Recharge:
                 if boottime_s() >= until_s:
                     self._unsent.add(record, token)
                     raise
-            except LedgerUnfit:
+            except (FingerprintMismatch, LedgerContradiction):
+                raise  # Nothing of it stands, and nothing will.
+            except Exception:
+                # It refuses us, or fails in a way that nobody foresaw: in either case the opening may stand.
                 self._unsent.add(record, token)
                 raise
             await asyncio.sleep(limits.LEDGER_OPENING_PAUSE_S)
@@ -142,34 +154,25 @@ class Recharge:
         return answer
 
     async def _close(self, record: RecordInput, opened: Opened, answer: Answer) -> Finding:
-        """Write the answer down, however long the ledger is away or refuses us: it is known here and nowhere else."""
-        tries = 0
-        while True:
+        """Write the answer down, however long the ledger is away, refuses us or fails: it is known here and nowhere else."""
+        mine = {"workflow_id": record.workflow_id, "attempt": opened.number}
+        for tries in itertools.count(1):
             try:
                 return await self._ledger.close_attempt(record, opened.token, answer)
             except (LedgerUnavailable, LedgerUnfit) as error:
-                tries += 1
-                delay_s = backoff_s(
-                    tries, first_s=limits.RETRY_FIRST_S, coefficient=2.0, max_s=limits.LEDGER_POLL_S_MAX
-                )
-                log.warning(
-                    "the answer waits for the ledger",
-                    workflow_id=record.workflow_id,
-                    attempt=opened.number,
-                    error=str(error),
-                )
-                await asyncio.sleep(delay_s)
+                log.warning("the answer waits for the ledger", **mine, error=str(error))
             except LedgerError as error:
-                log.error(  # noqa: TRY400  # the error is one line that says everything
-                    "the ledger does not take the answer",
-                    workflow_id=record.workflow_id,
-                    attempt=opened.number,
-                    outcome=answer.outcome,
-                    status=answer.status,
-                    said=answer.said,
-                    error=str(error),
-                )
+                heard = {"outcome": answer.outcome, "status": answer.status, "said": answer.said}
+                # The error is one line that says everything.
+                log.error("the ledger does not take the answer", **mine, **heard, error=str(error))  # noqa: TRY400
                 raise
+            except Exception:
+                # To give up would turn an answer that is known into a doubt.
+                log.exception("the answer waits: the ledger fails in a way that nobody foresaw", **mine)
+            await asyncio.sleep(
+                backoff_s(tries, first_s=limits.RETRY_FIRST_S, coefficient=2.0, max_s=limits.LEDGER_POLL_S_MAX)
+            )
+        raise AssertionError("it is tried until it is written or refused")
 
 
 def _left_s() -> float:

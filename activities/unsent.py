@@ -64,6 +64,13 @@ class Unsent:
                     await self.take_back(record)
                 except (LedgerUnavailable, LedgerUnfit):
                     continue
+                except LedgerError:
+                    raise
+                except Exception:
+                    log.exception(
+                        "an opening waits to be taken back: the ledger fails in a way that nobody foresaw",
+                        workflow_id=record.workflow_id,
+                    )
         except LedgerError as error:
             log.error("the ledger does not take an opening back", workflow_id=record.workflow_id, error=str(error))  # noqa: TRY400  # the error is one line that says everything
         finally:

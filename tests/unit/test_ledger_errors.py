@@ -1,6 +1,7 @@
 """What MySQL's errors mean for a record: it waits, a person mends it, or the rows contradict each other."""
 
 import asyncio
+from collections.abc import Collection
 from unittest.mock import AsyncMock
 
 import pytest
@@ -20,7 +21,7 @@ from activities.profile import Answer
 from activities.provider import Provider
 from activities.recharge import Recharge
 from recharge import limits
-from recharge.contract import Finding
+from recharge.contract import Finding, RecordInput
 from recharge.outcome import Outcome, State
 from tests.support.records import record
 
@@ -69,11 +70,11 @@ def test_a_ledger_that_refuses_us_is_for_a_person_to_mend(code: int) -> None:
     assert type(told(code)) is LedgerUnfit
 
 
-async def test_an_answer_is_written_down_however_long_the_ledger_is_away_or_refuses_us(
+async def test_an_answer_is_written_down_however_long_the_ledger_is_away_refuses_us_or_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "RETRY_FIRST_S", 0.001)
-    errors = [LedgerUnavailable("gone"), LedgerUnfit("the password was changed"), LedgerUnfit("still")]
+    errors = [LedgerUnavailable("gone"), LedgerUnfit("the password was changed"), AttributeError("the driver's own")]
     ledger, provider = AsyncMock(spec=Ledger), AsyncMock(spec=Provider)
     ledger.open_attempt.return_value = Opened(1, "token", after_unknown=False)
     ledger.close_attempt.side_effect = [*errors, Finding(State.SUCCEEDED, "charged", 1)]
@@ -83,3 +84,23 @@ async def test_an_answer_is_written_down_however_long_the_ledger_is_away_or_refu
         finding = await recharge._carry_out(record("errors", 1), 1e12)  # the call itself, without an activity around it
     assert finding.state is State.SUCCEEDED
     assert [call.args[2] for call in ledger.close_attempt.await_args_list] == [answer] * (len(errors) + 1)
+
+
+async def test_an_opening_that_fails_as_nobody_foresaw_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LEDGER_OPENING_PAUSE_S", 0.001)
+    ledger, one, taken_back = AsyncMock(spec=Ledger), record("errors", 1), asyncio.Event()
+    ledger.open_attempt.side_effect = AttributeError("the driver's own")
+
+    async def close_unsent(_: RecordInput, tokens: Collection[str]) -> list[int]:
+        assert list(tokens) == [ledger.open_attempt.await_args.args[1]]
+        taken_back.set()
+        return [1]
+
+    ledger.close_unsent.side_effect = close_unsent
+    calls = CallsInFlight()
+    recharge = Recharge(ledger, AsyncMock(spec=Provider), calls, timeout_s=30.0, local_calls_max=1)
+    with pytest.raises(AttributeError):
+        await recharge._carry_out(one, 1e12)
+    async with asyncio.timeout(10):
+        await taken_back.wait()
+    await calls.drained()
